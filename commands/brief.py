@@ -1,0 +1,264 @@
+"""Answers without a model: cited Markdown made from the vault alone."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from context.note import Note
+
+from commands.health import KINDS, Finding, counted, prerequisites
+from commands.survey import FINISHED, Project, Survey, cite, heading_at, status, unwell
+from context.assemble import Context, Passage
+from context.names import base_of, fold
+from context.vault import Snapshot
+
+# Lines of one section at most; a briefing is read in a minute.
+_LINES = 8
+_QUOTE = 240
+_WAITING = ("block", "wait", "stuck")
+
+
+@dataclass(frozen=True, slots=True)
+class Matter:
+    """What an answer without a model is made of."""
+
+    snapshot: Snapshot
+    survey: Survey
+    context: Context
+    findings: Sequence[Finding]
+    text: Callable[[str], str]
+
+
+def briefing(matter: Matter) -> str:
+    """The state of things: last days, projects, due, blocked, changed, systems; each line cited."""
+    survey = matter.survey
+    sections = {
+        "Last days": _days(matter),
+        "Active projects": [_project(matter, one) for one in survey.projects if not one.blocked],
+        "Due": _due(matter),
+        "Blocked": [_blocked(matter, one) for one in survey.projects if one.blocked],
+        "Changed": [f"- {_cite(matter, note)}: {why}." for note, why in survey.changed],
+        "Systems": _systems(matter),
+    }
+    body = _sections(sections)
+    lead = f"*{survey.late}*\n\n" if survey.late else ""
+    return lead + (body or "The vault holds no daily notes, projects, dated tasks or systems yet.")
+
+
+def skeleton(matter: Matter) -> str:
+    """The frame of a plan: open ends of the last days, projects with next actions, what they unlock, what is due."""
+    survey = matter.survey
+    open_ends = [
+        f"- [ ] {task.text.strip()} ({_cite(matter, note, heading_at(note, task.start))})"
+        for note, _ in survey.recent
+        for task in note.tasks
+        if task.status not in {"x", "X", "-"} and not task.due and not task.scheduled
+    ]
+    sections = {
+        "Reflection": [f"- {day.isoformat()}: {_cite(matter, note)}" for note, day in survey.recent],
+        "Open ends": open_ends,
+        "Projects": [
+            line
+            for one in survey.projects
+            for line in (_blocked(matter, one) if one.blocked else _project(matter, one), *_unlocks(matter, one))
+        ],
+        "Due": _due(matter),
+        "Ready to start": _ready(matter),
+    }
+    return _sections(sections, lines=16) or "The vault holds no projects or dated tasks to plan with."
+
+
+def findings(matter: Matter) -> str:
+    """The passages that fit, quoted and cited."""
+    passages = matter.context.passages
+    if not passages:
+        return "The vault holds nothing that fits these words."
+    lines = []
+    for passage in sorted(passages, key=lambda one: -one.score)[:_LINES]:
+        note = matter.snapshot.notes.get(passage.path)
+        quote = _quote(passage)
+        if note is not None and quote:
+            lines.append(f"- {_cite(matter, note, passage.heading)}\n  > {quote}")
+    return "This is what the vault holds on it:\n\n" + "\n".join(lines)
+
+
+def health(matter: Matter) -> str:
+    """The faults found, by kind, the gravest first."""
+    if not matter.findings:
+        return "No fault was found in the notes of this scope."
+    parts = []
+    for kind, found in counted(matter.findings).items():
+        title = kind.replace("_", " ").capitalize()
+        lines = [f"- {_link(matter, one)}{one.message}" for one in found[: 2 * _LINES]]
+        if len(found) > len(lines):
+            lines.append(f"- and {len(found) - len(lines)} more")
+        parts.append(f"## {title} ({len(found)})\n{KINDS[kind][1]}\n\n" + "\n".join(lines))
+    return "\n\n".join(parts)
+
+
+ANSWERS: Mapping[str, Callable[[Matter], str]] = {
+    "briefing": briefing,
+    "skeleton": skeleton,
+    "findings": findings,
+    "health": health,
+}
+
+
+def facts(matter: Matter, kind: str) -> str:
+    """What is exact and read without a model, for the instructions of a prompt."""
+    if kind == "health":
+        return "\n".join(f"- {one.message}" for one in matter.findings[:60]) or "- none"
+    survey = matter.survey
+    lines = [f"- {survey.late}"] if survey.late else []
+    lines += [_project(matter, one) for one in survey.projects if not one.blocked]
+    lines += [_blocked(matter, one) for one in survey.projects if one.blocked]
+    lines += _due(matter)[:_LINES]
+    lines += [line for one in survey.projects for line in _unlocks(matter, one)] if kind == "skeleton" else []
+    lines += _systems(matter, only_unwell=True)
+    return "\n".join(lines) or "- the vault holds no projects, dated tasks or systems"
+
+
+def _sections(sections: Mapping[str, Sequence[str]], lines: int = _LINES) -> str:
+    parts = []
+    for title, entries in sections.items():
+        if entries:
+            more = [f"- and {len(entries) - lines} more"] if len(entries) > lines else []
+            parts.append(f"## {title}\n" + "\n".join([*entries[:lines], *more]))
+    return "\n\n".join(parts)
+
+
+def _days(matter: Matter) -> list[str]:
+    lines = []
+    for note, day in matter.survey.recent:
+        text = matter.text(note.path)
+        said = [line for line in _log_lines(note, text) if line[1]][:3]
+        if not said:
+            lines.append(f"- {_cite(matter, note)}")
+        lines += [
+            f"- {_day(day.isoformat(), index)}{line} ({_cite(matter, note, heading)})"
+            for index, (heading, line) in enumerate(said)
+        ]
+    return lines
+
+
+def _day(day: str, index: int) -> str:
+    return f"**{day}** " if index == 0 else ""
+
+
+def _log_lines(note: Note, text: str) -> Iterable[tuple[str, str]]:
+    """The lines of a daily note that say what happened: items and prose, without tasks, quotes, code and fields."""
+    at = note.body
+    fence = False
+    for line in text[note.body :].splitlines(keepends=True):
+        bare = line.strip()
+        if bare.startswith(("```", "~~~")):
+            fence = not fence
+        plain = bare.lstrip("-*+ ").strip()
+        skip = (
+            fence
+            or not plain
+            or bare.startswith(("#", ">", "|", "%%", "```", "---", "![", "<", "[^"))
+            or plain.startswith("[")
+        )
+        if not skip and "::" not in plain and len(plain) > 12:
+            yield heading_at(note, at), _short(plain)
+        at += len(line)
+
+
+def _project(matter: Matter, project: Project) -> str:
+    due = f", due {project.due.isoformat()}" if project.due else ""
+    late = " (overdue)" if project.due and project.due < matter.survey.today else ""
+    level = project.note.properties.get("level")
+    kind = f" ({level})" if isinstance(level, str) else ""
+    line = f"- {_cite(matter, project.note)}{kind}{due}{late}"
+    if project.next is None:
+        return f"{line}: no open task"
+    heading = heading_at(project.note, project.next.start)
+    return f"{line}. Next: {_short(project.next.text.strip())} ({_cite(matter, project.note, heading)})"
+
+
+def _blocked(matter: Matter, project: Project) -> str:
+    reason = next(
+        (str(v) for k, v in project.note.properties.items() if fold(k).startswith("block") and isinstance(v, str)), ""
+    )
+    heading = ""
+    if not reason:
+        for heading, line in _log_lines(project.note, matter.text(project.note.path)):  # noqa: B007 - used below
+            if any(word in fold(line) for word in _WAITING):
+                reason = line
+                break
+        else:
+            heading = ""
+    return f"- {_cite(matter, project.note, heading)} is {project.status}" + (f": {_short(reason)}" if reason else "")
+
+
+def _due(matter: Matter) -> list[str]:
+    lines = []
+    for due in matter.survey.tasks:
+        day = due.day.isoformat()
+        when = f"overdue since {day}" if due.overdue else "today" if due.day == matter.survey.today else day
+        place = _cite(matter, due.note, heading_at(due.note, due.task.start))
+        lines.append(f"- {when}: {_short(due.task.text.strip())} ({place})")
+    return lines
+
+
+def _systems(matter: Matter, *, only_unwell: bool = False) -> list[str]:
+    systems = matter.survey.systems
+    ill = [note for note in systems if unwell(note)]
+    lines = [f"- {_cite(matter, note)} is {status(note)}" + _first_about(matter, note) for note in ill]
+    well = [note for note in systems if note not in ill and status(note)]
+    if well and not only_unwell:
+        lines.append(f"- running: {', '.join(_cite(matter, note) for note in well)}")
+    return lines
+
+
+def _first_about(matter: Matter, note: Note) -> str:
+    """The line of a system's note that says what is wrong."""
+    for heading, line in _log_lines(note, matter.text(note.path)):
+        if any(
+            word in fold(f"{heading} {line}")
+            for word in ("problem", "issue", "degraded", "fail", "error", "warn", "broken")
+        ):
+            return f": {line}"
+    return ""
+
+
+def _unlocks(matter: Matter, project: Project) -> list[str]:
+    names = matter.snapshot.names
+    targets = [names.resolve(link.target, project.note.path) for link in project.note.links if link.prop == "unlocks"]
+    known = [matter.snapshot.notes[path] for path in targets if path in matter.snapshot.notes]
+    return [f"  - unlocks {', '.join(_cite(matter, note) for note in known)}"] if known else []
+
+
+def _ready(matter: Matter) -> list[str]:
+    """Planned projects whose prerequisites are all done."""
+    lines = []
+    for note in matter.snapshot.of_type("project"):
+        needed = [matter.snapshot.notes[path] for path in prerequisites(matter.snapshot, note)]
+        waits = [one for one in needed if status(one) not in FINISHED and one.properties.get("type") == "project"]
+        if status(note) == "planned" and not waits:
+            lines.append(f"- {_cite(matter, note)}: its prerequisites are done")
+    return lines
+
+
+def _cite(matter: Matter, note: Note, heading: str = "") -> str:
+    return cite(note, heading, matter.snapshot)
+
+
+def _link(matter: Matter, finding: Finding) -> str:
+    note = matter.snapshot.notes.get(finding.path)
+    return f"{_cite(matter, note)}: " if note is not None and base_of(finding.path) not in finding.message else ""
+
+
+def _quote(passage: Passage) -> str:
+    lines = [line.strip() for line in passage.text.splitlines()]
+    return _short(" ".join(line for line in lines if line and not line.startswith(("---", "#", "```"))))
+
+
+def _short(text: str) -> str:
+    """A line of at most `_QUOTE` characters, cut at a word and never inside a wikilink."""
+    if len(text) <= _QUOTE:
+        return text
+    cut = text[:_QUOTE].rsplit(" ", 1)[0]
+    if cut.count("[[") > cut.count("]]"):
+        cut = cut[: cut.rfind("[[")]
+    return cut.rstrip(" ,;:(") + " …"

@@ -1,0 +1,263 @@
+"""The ways of gathering passages: recent notes, projects, tasks, changes, systems, maps, search, and the open note."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from context.note import Note
+
+from commands.survey import Survey, heading_at, is_template, survey, unwell
+from context.assemble import Passage
+from context.calendar import Calendar
+from context.index import Hit
+from context.maps import Step, walk
+from context.names import base_of, fold
+from context.passage import Piece, cut
+from context.search import named, search, words
+from context.vault import NoteGoneError, Snapshot, Vault
+
+# Tokens (bytes/4) of one gathered passage: a budget of 4,000 holds a dozen, and each can be read alone.
+PASSAGE_TOKENS = 400
+# What one lane reads at most: more could not be sent, and each costs a file.
+_MOST_NOTES = 40
+_MOST_TASKS = 60
+_MOST_HITS = 80
+_MOST_MAPS = 4
+
+# The order in which lanes are sent: what rarely changes first, so that the KV cache keeps its prefix.
+ORDER = ("maps", "systems", "search", "note", "projects", "changed", "tasks", "recent")
+
+# Headings of a project that say where it stands, before those that say what it is.
+_STANDING = ("next", "action", "status", "log", "block", "progress", "task")
+
+
+@dataclass(frozen=True)
+class Gathering:
+    """What a request gathers from.
+
+    Attributes:
+        vault, snapshot: the notes.
+        notes: those in scope, in path order; private ones only when the answer stays in the house.
+        calendar: the person's today.
+        text: what the person typed.
+        recent_days: calendar days that count as recent.
+        since: when the command last ran; None when it never did.
+        open_note: the note the person has open, if any.
+    """
+
+    vault: Vault
+    snapshot: Snapshot
+    notes: Mapping[str, Note]
+    calendar: Calendar
+    text: str = ""
+    recent_days: int = 3
+    since: float | None = None
+    open_note: str = ""
+    texts: dict[str, tuple[Note, str] | None] = field(default_factory=dict)
+
+    @cached_property
+    def survey(self) -> Survey:
+        """What the notes in scope say of now."""
+        return survey(self.snapshot, self.notes, self.calendar, recent_days=self.recent_days, since=self.since)
+
+    @cached_property
+    def hits(self) -> list[Hit]:
+        """Chunks in scope that fit the person's words."""
+        return [hit for hit in search(self.vault, self.text, limit=_MOST_HITS) if hit.path in self.notes]
+
+    def read(self, path: str) -> tuple[Note, str] | None:
+        """A note and its text as they stand now; None when it went away meanwhile."""
+        if path not in self.texts:
+            try:
+                self.texts[path] = self.vault.text(path)
+            except NoteGoneError:
+                self.texts[path] = None
+        return self.texts[path]
+
+    def pieces(
+        self, path: str, *, properties: bool = False, limit: int = PASSAGE_TOKENS
+    ) -> list[tuple[Note, str, Piece]]:
+        """A note cut into pieces; none when it went away meanwhile."""
+        read = self.read(path)
+        if read is None:
+            return []
+        return [(*read, piece) for piece in cut(*read, limit=limit, properties=properties)]
+
+
+def gather(wanted: Iterable[str], gathering: Gathering) -> list[Passage]:
+    """Run ways of gathering by name, in order.
+
+    Raises:
+        KeyError: a name that is not in `WAYS`; callers check names before.
+    """
+    found: list[Passage] = []
+    for way in wanted:
+        found += WAYS[way](gathering)
+    return found
+
+
+def _passage(note: Note, text: str, piece: Piece, lane: str, score: float, why: str, via: str = "") -> Passage:
+    return Passage(
+        path=note.path,
+        heading=" > ".join(piece.heading),
+        text=text[piece.start : piece.end],
+        start=piece.start,
+        end=piece.end,
+        digest=note.digest,
+        lane=lane,
+        score=score,
+        why=why,
+        via=via,
+        partial=piece.partial,
+        private=note.private,
+    )
+
+
+def _recent(g: Gathering) -> Iterator[Passage]:
+    stale = " (the latest there is)" if g.survey.late else ""
+    for place, (note, day) in enumerate(g.survey.recent):
+        for index, (fresh, text, piece) in enumerate(g.pieces(note.path, properties=True)):
+            yield _passage(
+                fresh, text, piece, "recent", 100 - place - index / 100, f"daily note of {day.isoformat()}{stale}"
+            )
+
+
+def _projects(g: Gathering) -> Iterator[Passage]:
+    for place, project in enumerate(g.survey.projects[:_MOST_NOTES]):
+        due = f", due {project.due.isoformat()}" if project.due else ""
+        for index, (note, text, piece) in enumerate(g.pieces(project.note.path, properties=True)):
+            standing = any(word in fold(" ".join(piece.heading)) for word in _STANDING)
+            # Every project's head and standing come before any project's detail.
+            rank = 2 if index == 0 else 1 if standing else 0
+            yield _passage(
+                note, text, piece, "projects", rank * 1000 - place - index / 100, f"{project.status} project{due}"
+            )
+
+
+def _tasks(g: Gathering) -> Iterator[Passage]:
+    for place, due in enumerate(g.survey.tasks[:_MOST_TASKS]):
+        read = g.read(due.note.path)
+        if read is None or read[0].digest != due.note.digest:
+            continue  # its offsets are of an older text; the next run sees the new one
+        note, text = read
+        heading = tuple(part for part in heading_at(note, due.task.start).split(" > ") if part)
+        why = f"overdue since {due.day.isoformat()}" if due.overdue else f"due {due.day.isoformat()}"
+        yield _passage(note, text, Piece(heading, due.task.start, due.task.end), "tasks", 100 - place, why)
+
+
+def _changed(g: Gathering) -> Iterator[Passage]:
+    for place, (note, why) in enumerate(g.survey.changed[:_MOST_NOTES]):
+        for index, (fresh, text, piece) in enumerate(g.pieces(note.path, properties=True)[:2]):
+            yield _passage(fresh, text, piece, "changed", 100 - place - index * 50, why)
+
+
+def _systems(g: Gathering) -> Iterator[Passage]:
+    """Systems that are not well first, then those that recent notes speak of."""
+    spoken = {target for note, _ in g.survey.recent for target in g.snapshot.graph.out.get(note.path, ())}
+    for place, system in enumerate(g.survey.systems[:_MOST_NOTES]):
+        ill = unwell(system)
+        base = 300 if ill else 200 if system.path in spoken else 100
+        why = (
+            "system that is not running well"
+            if ill
+            else "system in recent notes"
+            if system.path in spoken
+            else "system"
+        )
+        for index, (note, text, piece) in enumerate(g.pieces(system.path, properties=True)[: 3 if ill else 1]):
+            yield _passage(note, text, piece, "systems", base - place - index * 50, why)
+
+
+def _search(g: Gathering) -> Iterator[Passage]:
+    for place, path in enumerate(path for path in named(g.snapshot, g.text) if path in g.notes):
+        for index, (note, text, piece) in enumerate(g.pieces(path, properties=True)):
+            yield _passage(note, text, piece, "search", 10_000 - place - index / 100, "named in the request")
+    for hit in g.hits:
+        read = g.read(hit.path)
+        if read is None or read[0].digest != g.snapshot.notes[hit.path].digest:
+            continue
+        note, text = read
+        heading = tuple(part for part in hit.heading.split(" > ") if part)
+        if hit.end > hit.start:
+            yield _passage(note, text, Piece(heading, hit.start, hit.end), "search", hit.score, "fits the words")
+        else:  # a note without text is found by its name and properties: those are what it can show
+            for fresh, whole, piece in g.pieces(hit.path, properties=True):
+                yield _passage(fresh, whole, piece, "search", hit.score, "its name or properties fit the words")
+
+
+def _maps(g: Gathering) -> Iterator[Passage]:
+    starts = fitting_maps(g)
+    by_path: dict[str, Hit] = {}
+    for hit in g.hits:
+        by_path.setdefault(hit.path, hit)
+    steps = walk(
+        starts, g.snapshot.notes, g.snapshot.graph, g.snapshot.names, is_map=g.snapshot.maps, limit=_MOST_NOTES
+    )
+    for step in steps:
+        if step.path not in g.notes or step.path.endswith(".canvas"):
+            continue
+        yield from _member(g, step, by_path.get(step.path))
+
+
+def _member(g: Gathering, step: Step, hit: Hit | None) -> Iterator[Passage]:
+    """What a note on the walk gives: the chunk that fits the words, else how it begins."""
+    why = "map of content" if step.path in g.snapshot.maps else "gathered by a map"
+    score = step.weight * (2.0 if hit else 1.0)
+    read = g.read(step.path)
+    if hit and hit.end > hit.start and read is not None and read[0].digest == g.snapshot.notes[step.path].digest:
+        heading = tuple(part for part in hit.heading.split(" > ") if part)
+        yield _passage(*read, Piece(heading, hit.start, hit.end), "maps", score, f"{why}; fits the words", step.via)
+        return
+    for note, text, piece in g.pieces(step.path, properties=step.path not in g.snapshot.maps)[:1]:
+        yield _passage(note, text, piece, "maps", score, why, step.via)
+
+
+def fitting_maps(g: Gathering) -> list[tuple[str, float]]:
+    """The maps that fit a request, with weights in 0..1: those its words name and those that gather what search found.
+
+    Without words: the maps that gather most, the person's home note among them.
+    """
+    maps = {
+        path: reason
+        for path, reason in g.snapshot.maps.items()
+        if path in g.notes and not is_template(g.snapshot, path)
+    }
+    out = g.snapshot.graph.out
+    scores: dict[str, float] = {}
+    terms = set(words(g.text))
+    if not terms:
+        for path in maps:
+            home = 1000 if fold(base_of(path)) == "home" else 0
+            scores[path] = float(home + len(out.get(path, ())))
+    else:
+        for path in maps:
+            title = set(words(base_of(path)))
+            if title & terms:
+                scores[path] = 1.0 + len(title & terms)
+        best = g.hits[0].score if g.hits else 1.0
+        for hit in g.hits[:20]:
+            for source in g.snapshot.graph.back.get(hit.path, ()):
+                if source in maps:
+                    # A map of everything says little: its voice is spread over all it gathers.
+                    voice = hit.score / best / max(1, len(out.get(source, ()))) ** 0.5
+                    scores[source] = scores.get(source, 0.0) + voice
+    chosen = sorted(scores.items(), key=lambda pair: (-pair[1], pair[0]))[:_MOST_MAPS]
+    top = chosen[0][1] if chosen else 1.0
+    return [(path, score / top if top else 1.0) for path, score in chosen]
+
+
+def _note(g: Gathering) -> Iterator[Passage]:
+    for index, (note, text, piece) in enumerate(g.pieces(g.open_note, properties=True) if g.open_note else ()):
+        yield _passage(note, text, piece, "note", 100 - index, "the open note")
+
+
+WAYS: Mapping[str, Callable[[Gathering], Iterable[Passage]]] = {
+    "note": _note,
+    "recent": _recent,
+    "projects": _projects,
+    "tasks": _tasks,
+    "changed": _changed,
+    "systems": _systems,
+    "maps": _maps,
+    "search": _search,
+}

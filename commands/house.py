@@ -1,0 +1,111 @@
+"""What a running command works with: the vault, the cache, the nodes, the prompts. Built once, by the server."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from context.frontmatter import read
+from inference.fleet import Fleet
+
+from commands.gather import WAYS
+from context.cache import Cache
+from context.vault import Vault
+from prompts import SHIPPED, Prompt, parse, shipped_text
+
+if TYPE_CHECKING:
+    from context.watch import Watch
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the configuration says of commands.
+
+    Attributes:
+        timezone: IANA name of the person's zone; "" is the machine's.
+        now: fixes the calendar, as an ISO date or instant; "" is the present.
+        language: language of answers; "" is that of the person's text.
+        deadline_seconds: upper limit for every command; 0 leaves each prompt its own.
+        trusted_nodes: LAN nodes that may see private notes.
+    """
+
+    timezone: str = ""
+    now: str = ""
+    language: str = ""
+    deadline_seconds: int = 0
+    trusted_nodes: tuple[str, ...] = ()
+
+
+@dataclass
+class House:
+    """Everything a command needs; each part keeps itself fresh."""
+
+    vault: Vault
+    cache: Cache
+    fleet: Fleet
+    prompts: Mapping[str, Prompt]
+    preamble: str
+    settings: Settings = field(default_factory=Settings)
+    watch: "Watch | None" = None
+
+    async def close(self) -> None:
+        """Stop watching, and let go of nodes and files."""
+        if self.watch is not None:
+            await asyncio.to_thread(self.watch.stop)
+        await self.fleet.close()
+        self.cache.close()
+        self.vault.index.close()
+
+    def commands(self) -> list[dict[str, Any]]:
+        """The commands a client may offer, for `GET /v1/commands`."""
+        return [
+            {
+                "name": prompt.name,
+                "description": prompt.description,
+                "argument_hint": prompt.argument_hint,
+                "text": prompt.text,
+                "tier": self.fleet.profile.commands.get(prompt.name, prompt.tier),
+                "writes": list(prompt.writes),
+            }
+            for prompt in self.prompts.values()
+        ]
+
+    def status(self) -> dict[str, Any]:
+        """The vault, its index, the cache and the watcher, for `GET /v1/status`: counts, never a note's text."""
+        snapshot = self.vault.snapshot
+        stats = self.cache.stats()
+        return {
+            "vault": {
+                "name": self.vault.root.name,
+                "notes": len(snapshot.notes),
+                "files": len(snapshot.files),
+                "maps": len(snapshot.maps),
+                "skipped": self.vault.skipped,
+                "flagged": [
+                    {"path": path, "flags": list(note.flags)}
+                    for path, note in sorted(snapshot.notes.items())
+                    if note.flags
+                ][:200],
+                "watching": self.watch.how if self.watch else "",
+            },
+            "cache": {
+                name: getattr(stats, name)
+                for name in ("name", "hits", "misses", "sets", "errors", "last_error", "breaker")
+            },
+            "profile": self.fleet.profile.name,
+        }
+
+
+def shipped_prompts() -> dict[str, Prompt]:
+    """The commands the product ships.
+
+    Raises:
+        prompts.PromptError: a file is missing or cannot be used: the installation is not whole.
+    """
+    found: dict[str, Prompt] = {}
+    for name in SHIPPED:
+        text = shipped_text(name)
+        front = read(text)
+        line = 1 + text.count("\n", 0, front.body)
+        found[name] = parse(name, front.properties, text[front.body :], gathers=WAYS, first_line=line)
+    return found

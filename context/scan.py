@@ -1,0 +1,387 @@
+"""Finds what Obsidian knows in a Markdown text, in linear time: headings, links, tags, tasks, block ids."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+# Longer than any real link or tag; the bound keeps a text of open brackets from being read over and over.
+_LINK_CHARS = 1000
+# What may stand before a fence on its line, in characters: deeper lists and quotes are not written by people.
+_PREFIX_CHARS = 200
+_BLANK = "\0"
+
+# Where a region may begin whose text is no Markdown: code, comments, HTML comments, math.
+_DEAD = re.compile(r"`+|~{3,}|%%|<!--|\$\$?")
+# What stands before a fence on its line: quote marks, and list markers.
+_BEFORE_FENCE = re.compile(r"[ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+[ \t>]*){0,8}")
+# Inline math (Obsidian follows MathJax's rule): no blank inside the dollars, no digit after them.
+_MATH = re.compile(r"\$(?=[^\s$])[^$\n]{1,1000}(?<=[^\s\\])\$(?!\d)")
+
+_PARAGRAPH_END = re.compile(r"\n[ \t\r]*\n")
+
+_HEADING = re.compile(r"^ {0,3}(#{1,6})(?=[ \t\r\n]|\Z)([^\n]*)$", re.MULTILINE)
+_UNDERLINE = re.compile(r"^ {0,3}(=+|-+)[ \t\r]*$", re.MULTILINE)
+# Lines that end or are no paragraph, so that an underline below them makes no heading.
+_NO_PARAGRAPH = re.compile(r" {0,3}(?:[>#|]|[-*+](?:[ \t]|$)|\d{1,9}[.)](?:[ \t]|$)|(?:[-*_][ \t]*){3,}$)|\t| {4}|\0")
+_WIKILINK = re.compile(rf"(!?)\[\[([^\[\]\n\0]{{1,{_LINK_CHARS}}})\]\]")
+_INNER = r"[^()\s\0]|\([^()\s\0]{0,200}\)"
+_MARKDOWN_LINK = re.compile(
+    rf"\]\((?:<([^<>\n\0]{{1,{_LINK_CHARS}}})>|(?!<)((?:{_INNER}){{1,{_LINK_CHARS}}}))(?=[ \t)])"
+)
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|//")
+# A tag ends at a blank, at ASCII punctuation but _ - /, and at the punctuation of other scripts.
+_TAG = re.compile(r"#([^\s\0-\x1f!\"#$%&'()*+,.:;<=>?@\[\\\]^`{|}~\u2000-\u206f\u2e00-\u2e7f\u3000-\u303f]{1,200})")
+_BEFORE_TAG = frozenset(" \t\n\r\u3000({,;*_>\"'")
+_TASK = re.compile(r"^[ \t>]*(?:[-*+]|\d{1,9}[.)])[ \t]+\[([^\n])\][ \t]+(\S[^\n]*)$", re.MULTILINE)
+_BLOCK = re.compile(r"(?:^|(?<=[ \t]))\^([A-Za-z0-9-]{1,100})[ \t\r]*$", re.MULTILINE)
+
+_DAY = r"[ \t]*(\d{4}-\d\d-\d\d)"
+# Fields of the Tasks plugin, as emoji and as inline fields of Dataview.
+_DATES = {
+    "due": re.compile(rf"(?:📅|📆|🗓)\ufe0f?{_DAY}|[\[(]due::{_DAY}[^\])\n]{{0,20}}[\])]"),
+    "scheduled": re.compile(rf"(?:⏳|⌛)\ufe0f?{_DAY}|[\[(]scheduled::{_DAY}[^\])\n]{{0,20}}[\])]"),
+    "starts": re.compile(rf"🛫\ufe0f?{_DAY}|[\[(]start::{_DAY}[^\])\n]{{0,20}}[\])]"),
+    "created": re.compile(rf"➕\ufe0f?{_DAY}|[\[(]created::{_DAY}[^\])\n]{{0,20}}[\])]"),
+    "completed": re.compile(rf"✅\ufe0f?{_DAY}|[\[(]completion::{_DAY}[^\])\n]{{0,20}}[\])]"),
+    "cancelled": re.compile(rf"❌\ufe0f?{_DAY}|[\[(]cancelled::{_DAY}[^\])\n]{{0,20}}[\])]"),
+}
+_REPEATS = re.compile(r"🔁\ufe0f?[ \t]*([A-Za-z0-9, ]{1,80})|[\[(]repeat::[ \t]*([^\])\n]{1,80})[\])]")
+_PRIORITIES = {"🔺": "highest", "⏫": "high", "🔼": "medium", "🔽": "low", "⏬": "lowest"}
+_PRIORITY = re.compile(r"([🔺⏫🔼🔽⏬])\ufe0f?|[\[(]priority::[ \t]*([A-Za-z]{1,20})[ \t]*[\])]")
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """A heading: its level 1..6, its text without marks, and where its line begins, in characters."""
+
+    level: int
+    text: str
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A link to a file of the vault; addresses of the web are none.
+
+    Attributes:
+        kind: `wikilink`, `embed`, `markdown`, `frontmatter` (a wikilink in a property) or `canvas`.
+        target: what stands before `#` and `|`, decoded; "" means the note itself.
+        sub: what follows `#`: a heading path, or `^` and a block id; "" for none.
+        alias: what is shown instead, "" for none; the size of an embedded image also stands here.
+        start, end: where it stands, in characters.
+        prop: the property it stands in, "" for links in the text.
+    """
+
+    kind: str
+    target: str
+    sub: str
+    alias: str
+    start: int
+    end: int
+    prop: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A checkbox item.
+
+    Attributes:
+        status: the character in the box: " " open, "x" done, "-" cancelled, or one of the person's own.
+        text: its words, without dates, priority, recurrence and block id.
+        start, end: its line, without the line end, in characters.
+        due, scheduled, starts, created, completed, cancelled: ISO dates of the Tasks plugin, "" for none.
+        priority: highest, high, medium, low, lowest, or "".
+        repeats: the recurrence rule as it is written, "" for none.
+    """
+
+    status: str
+    text: str
+    start: int
+    end: int
+    due: str = ""
+    scheduled: str = ""
+    starts: str = ""
+    created: str = ""
+    completed: str = ""
+    cancelled: str = ""
+    priority: str = ""
+    repeats: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A block that can be linked to: its id without `^`, and where the line with the id begins."""
+
+    id: str
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """What a text holds, each list in the order of the text."""
+
+    headings: tuple[Heading, ...]
+    links: tuple[Link, ...]
+    tags: tuple[str, ...]
+    tasks: tuple[Task, ...]
+    blocks: tuple[Block, ...]
+
+
+def scan(text: str, start: int = 0) -> Scanned:
+    """Scan a Markdown text from `start` on (the end of its properties).
+
+    Code, comments, HTML comments and math hold nothing, but for links in `%% comments %%`, which Obsidian's own index
+    keeps: writing a link there is how people give the graph one that is not shown (ebullient/obsidian-admonition #18).
+    """
+    live, comments = _masked(text, start)
+    headings = _headings(live, text, start)
+    links: list[Link] = []
+    if "[[" in live:
+        links += (wikilink(found, text) for found in _WIKILINK.finditer(live, start) if not _escaped(live, found))
+    if comments:
+        for begin, end in comments:
+            links += (wikilink(found, text) for found in _WIKILINK.finditer(text, begin, end))
+    if "](" in live:
+        links += _markdown_links(live, text, start)
+    if len(links) > 1:
+        links.sort(key=lambda link: link.start)
+    return Scanned(
+        tuple(headings),
+        tuple(links),
+        tuple(_tags(live, start)) if "#" in live else (),
+        tuple(_tasks(live, text, start)) if "] " in live or "]\t" in live else (),
+        tuple(_blocks(live, start)) if "^" in live else (),
+    )
+
+
+def wikilink(found: re.Match[str], text: str, prop: str = "") -> Link:
+    """The link of a match of the wikilink pattern; its words are read from `text`, which has nothing masked."""
+    inside = text[found.start(2) : found.end(2)]
+    target, bar, alias = inside.partition("|")
+    if bar and target.endswith("\\"):  # in a table the bar is written \|
+        target = target[:-1]
+    name, _, sub = target.partition("#")
+    kind = "frontmatter" if prop else "embed" if found[1] else "wikilink"
+    return Link(kind, name.strip(), sub.strip(), alias.strip(), found.start(), found.end(), prop)
+
+
+def wikilinks(text: str, start: int, end: int, prop: str = "") -> Iterator[Link]:
+    """The wikilinks between two offsets, where nothing is Markdown (a property)."""
+    return (wikilink(found, text, prop) for found in _WIKILINK.finditer(text, start, end))
+
+
+def _masked(text: str, start: int) -> tuple[str, list[tuple[int, int]]]:
+    """The text with its dead regions blanked out, of the same length, and where its %% comments stand."""
+    parts: list[str] = []
+    comments: list[tuple[int, int]] = []
+    missing: dict[str, int] = {}
+    kept = at = start
+    while (found := _DEAD.search(text, at)) is not None:
+        begin, mark = found.span()[0], found[0]
+        end = _region_end(text, begin, mark, missing, start)
+        if end < 0:
+            at = found.end()
+            continue
+        if mark == "%%":
+            comments.append((begin, end))
+        parts += (text[kept:begin], _BLANK * (end - begin))
+        kept = at = end
+    if not parts:
+        return text, comments
+    return "".join((text[:start], *parts, text[kept:])), comments
+
+
+def _region_end(text: str, begin: int, mark: str, missing: dict[str, int], start: int) -> int:
+    """Where the dead region that may begin here ends; -1 when none does. `missing` remembers marks with no end."""
+    after = begin + len(mark)
+    if begin > start and text[begin - 1] == "\\":
+        return -1
+    if mark[0] in "`~" and len(mark) >= 3 and _opens_fence(text, begin, after, start):
+        return _fence_end(text, after, mark)
+    if mark[0] == "`":
+        return _code_end(text, after, mark, missing)
+    if mark[0] == "~":
+        return -1
+    if mark == "$":
+        found = _MATH.match(text, begin)
+        return found.end() if found else -1
+    close = {"%%": "%%", "<!--": "-->", "$$": "$$"}[mark]
+    if close in missing:
+        return -1
+    end = text.find(close, after)
+    if end < 0:
+        missing[close] = len(text)
+        # Obsidian hides everything below a comment that is never closed; a formula or tag left open is only text.
+        return len(text) if mark == "%%" and _alone(text, begin, after) else -1
+    return end + len(close)
+
+
+def _opens_fence(text: str, begin: int, after: int, start: int) -> bool:
+    """Whether a run of ``` or ~~~ stands where a fence may (CommonMark 4.5): first on its line but for quotes and list
+    marks, and with no backtick in the rest of a ``` line.
+    """
+    reach = max(start, begin - _PREFIX_CHARS)
+    line = text.rfind("\n", reach, begin) + 1 or (reach if reach == start else begin + 1)
+    if line > begin:
+        return False
+    before = _BEFORE_FENCE.match(text, line, begin)
+    if before is None or before.end() != begin:
+        return False
+    stop = text.find("\n", after)
+    return text[begin] == "~" or text.find("`", after, stop if stop >= 0 else len(text)) < 0
+
+
+def _alone(text: str, begin: int, after: int) -> bool:
+    """Whether a mark has its line to itself."""
+    line = text.rfind("\n", 0, begin) + 1
+    stop = text.find("\n", after)
+    return not text[line:begin].strip() and not text[after : stop if stop >= 0 else len(text)].strip()
+
+
+def _fence_end(text: str, after: int, mark: str) -> int:
+    close = re.compile(rf"^[ \t>]*{mark[0]}{{{len(mark)},}}[ \t\r]*$", re.MULTILINE)
+    line = text.find("\n", after)
+    found = close.search(text, line + 1) if line >= 0 else None
+    return found.end() if found else len(text)
+
+
+def _code_end(text: str, after: int, mark: str, missing: dict[str, int]) -> int:
+    """The end of an inline code span: a run of as many backticks in the same paragraph."""
+    if after <= missing.get(mark, -1):  # looked for before, up to that end of a paragraph
+        return -1
+    stop = missing.get("", -1)  # the end of the paragraph, found before
+    if after > stop:
+        found_end = _PARAGRAPH_END.search(text, after)
+        stop = missing[""] = found_end.start() if found_end else len(text)
+    at = after
+    while (found := text.find(mark, at, stop)) >= 0:
+        end = found + len(mark)
+        while end < stop and text[end] == "`":
+            end += 1
+        if end - found == len(mark):
+            return end
+        at = end
+    missing[mark] = stop
+    return -1
+
+
+def _headings(live: str, text: str, start: int) -> list[Heading]:
+    found: list[Heading] = []
+    if "#" in live:
+        for match in _HEADING.finditer(live, start):
+            words = text[match.start(2) : match.end(2)].strip() if match[2] else ""
+            found.append(
+                Heading(len(match[1]), words.rstrip("#").rstrip() if set(words) == {"#"} else words, match.start())
+            )
+    if "\n-" in live or "\n=" in live or "\n " in live:
+        underlined = [
+            one for match in _UNDERLINE.finditer(live, start) if (one := _underlined(live, text, match, start))
+        ]
+        if underlined:
+            found = sorted([*found, *underlined], key=lambda heading: heading.start)
+    return found
+
+
+def _underlined(live: str, text: str, match: re.Match[str], start: int) -> Heading | None:
+    """The heading of a paragraph underlined with = or - (CommonMark 4.3, "setext headings"); None when it is a rule."""
+    end = match.start() - 1
+    begin = match.start()
+    # A paragraph of a heading has a few lines; the bound keeps a wall of dashes from being read over and over.
+    for _ in range(20):
+        if begin <= start:
+            break
+        line = max(start, live.rfind("\n", start, begin - 1) + 1)
+        words = live[line : begin - 1].rstrip("\r")
+        if not words.strip():
+            break
+        if _NO_PARAGRAPH.match(words) or _UNDERLINE.match(words):
+            if words.lstrip()[:1] in "#\0" or _UNDERLINE.match(words):
+                break  # a block of its own: the paragraph begins below it
+            return None
+        begin = line
+    if begin >= match.start():
+        return None
+    return Heading(1 if match[1][0] == "=" else 2, " ".join(text[begin:end].split()), begin)
+
+
+def _markdown_links(live: str, text: str, start: int) -> Iterator[Link]:
+    for match in _MARKDOWN_LINK.finditer(live, start):
+        group = 1 if match[1] is not None else 2
+        target = text[match.start(group) : match.end(group)]
+        if _SCHEME.match(target):
+            continue
+        begin = live.rfind("[", max(start, match.start() - _LINK_CHARS), match.start())
+        if begin < 0 or "\n\n" in live[begin : match.start()]:
+            continue
+        embed = begin > start and live[begin - 1] == "!"
+        path, _, sub = unquote(target).partition("#")
+        close = live.find(")", match.end(), match.end() + _LINK_CHARS)
+        if close < 0:
+            continue
+        yield Link(
+            "embed" if embed else "markdown",
+            path.strip(),
+            sub.strip(),
+            text[begin + 1 : match.start()],
+            begin - embed,
+            close + 1,
+        )
+
+
+def _escaped(live: str, found: re.Match[str]) -> bool:
+    at = found.start()
+    while at and live[at - 1] == "\\":
+        at -= 1
+    return (found.start() - at) % 2 == 1
+
+
+def _tags(live: str, start: int) -> Iterator[str]:
+    for match in _TAG.finditer(live, start):
+        at = match.start()
+        tag = match[1].rstrip("/")
+        if tag and not tag.isdigit() and (at == start or live[at - 1] in _BEFORE_TAG) and not _in_link(live, at, start):
+            yield tag
+
+
+def _in_link(live: str, at: int, start: int) -> bool:
+    """Whether a # stands inside a link: `[[C #part]]`, `[part](#part)`."""
+    if live[max(start, at - 2) : at] == "](":
+        return True
+    line = live.rfind("\n", max(start, at - _LINK_CHARS), at)
+    opened = live.rfind("[[", max(start, line, at - _LINK_CHARS), at)
+    return opened >= 0 and live.find("]]", opened, at) < 0
+
+
+def _tasks(live: str, text: str, start: int) -> Iterator[Task]:
+    for match in _TASK.finditer(live, start):
+        words = text[match.start(2) : match.end(2)].rstrip()
+        fields: dict[str, str] = {}
+        for name, pattern in _DATES.items():
+            words, fields[name] = _taken(pattern, words)
+        words, repeats = _taken(_REPEATS, words)
+        words, priority = _taken(_PRIORITY, words)
+        clean = " ".join(_BLOCK.sub("", words.rstrip()).split())
+        yield Task(
+            match[1],
+            clean,
+            match.start(),
+            match.start() + len(text[match.start() : match.end()].rstrip()),
+            **fields,
+            priority=_PRIORITIES.get(priority, priority),
+            repeats=repeats.strip(),
+        )
+
+
+def _taken(pattern: re.Pattern[str], words: str) -> tuple[str, str]:
+    """The words without the first match of a field, and the field's value."""
+    found = pattern.search(words)
+    if found is None:
+        return words, ""
+    value = next(group for group in found.groups() if group is not None)
+    return words[: found.start()] + words[found.end() :], value
+
+
+def _blocks(live: str, start: int) -> Iterator[Block]:
+    for match in _BLOCK.finditer(live, start):
+        yield Block(match[1], max(start, live.rfind("\n", start, match.start()) + 1))

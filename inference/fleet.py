@@ -1,0 +1,202 @@
+"""All nodes of a profile: their lines, what is known of their health, and the decisions made."""
+
+import asyncio
+import secrets
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from inference.node import Chat, Chunk, Message, Node, NodeState, NodeUnavailable, Usage
+from inference.policy import Decision, Wanted, decide
+from inference.profile import NodeConfig, Profile, RunnerProfile, same_model
+from inference.schedule import NodeQueue
+
+# What is told of a run's progress: name, detail, n of total.
+OnPhase = Callable[[str, str, int, int], None]
+
+# Seconds for which a node that did not answer is not asked again, and for which probes are remembered.
+MEMORY_SECONDS = 2.0
+# Seconds for which a model that has just answered is taken to be still in memory.
+_WARM_SECONDS = 60.0
+# A model that is in memory needs micro- to milliseconds to be "loaded"; more means that it was not, in seconds.
+_LOADED_AT_ONCE = 0.1
+_KEPT_DECISIONS = 200
+
+
+def make_node(config: NodeConfig) -> Node:
+    """The node of a configuration. Its HTTP client is imported with it, so that whoever asks no node pays nothing."""
+    if config.kind == "ollama":
+        from inference.ollama import OllamaNode  # noqa: PLC0415 - see above
+
+        return OllamaNode(config)
+    from inference.openai import OpenAINode  # noqa: PLC0415 - see above
+
+    return OpenAINode(config)
+
+
+@dataclass(frozen=True, slots=True)
+class _Absence:
+    """A node did not answer."""
+
+    until: float
+    message: str
+    hint: str
+
+
+class Fleet:
+    """The nodes of a profile, each with its line. Lives on one event loop; may be made anywhere.
+
+    Args:
+        profile: what there is.
+        make_node: makes a node when it is first spoken to.
+        clock: seconds, for what is remembered.
+    """
+
+    def __init__(
+        self,
+        profile: Profile,
+        make_node: Callable[[NodeConfig], Node] = make_node,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.profile = profile
+        self._make = make_node
+        self._clock = clock
+        self._nodes: dict[str, Node] = {}
+        self._queues = {node.name: NodeQueue(node.parallel, node.queue) for node in profile.nodes.values()}
+        self._absent: dict[str, _Absence] = {}
+        self._states: tuple[float, tuple[NodeState, ...]] = (0.0, ())
+        self._warm: dict[str, dict[str, float]] = {name: {} for name in profile.nodes}
+        self._decisions: deque[Decision] = deque(maxlen=_KEPT_DECISIONS)
+
+    async def close(self) -> None:
+        """Let go of all connections; what is under way breaks off."""
+        for node in self._nodes.values():
+            await node.close()
+
+    @property
+    def decisions(self) -> tuple[Decision, ...]:
+        """The latest decisions, oldest first."""
+        return tuple(self._decisions)
+
+    def decide(self, wanted: Wanted, default_tier: str) -> Decision:
+        """Choose node and model; see `inference.policy.decide`.
+
+        Raises:
+            NothingFits: what was named is not there.
+            NodeUnavailable: the node did not answer a moment ago, and there is no other.
+        """
+        healthy = {name: self._absence(name) is None for name in self.profile.nodes}
+        decision = decide(
+            self.profile, wanted, default_tier=default_tier, healthy=healthy, id=f"d-{secrets.token_hex(6)}"
+        )
+        self._decisions.append(decision)
+        return decision
+
+    async def chat(
+        self, decision: Decision, messages: Sequence[Message], *, on_phase: OnPhase, answer_tokens: int | None = None
+    ) -> AsyncGenerator[Chunk, None]:
+        """Wait for a place at the node, then stream the answer. Closing the iterator, or cancelling it, ends both.
+
+        Args:
+            decision: where, and with which model.
+            messages: the prompt.
+            on_phase: told "queued" with the place in the line and its length while waiting, then once, before the first
+                chunk, "loading" if the model is not in memory, else "thinking".
+            answer_tokens: the most the answer may have, if less than the decision reserves.
+
+        Raises:
+            InferenceError: see `inference.node`. The deadline is the caller's business.
+        """
+        runner = self.profile.runners[decision.runner]
+        tokens = min(answer_tokens or decision.answer_tokens, decision.answer_tokens)
+        queue = self._queues[decision.node]
+        async with queue.place(lambda place: on_phase("queued", runner.model, place, queue.waiting)):
+            # Those that waited behind a node that went away need not find out one by one.
+            if absence := self._absence(decision.node):
+                raise NodeUnavailable(absence.message, hint=absence.hint)
+            try:
+                async with aclosing(self._stream(Chat(runner, tuple(messages), tokens), on_phase)) as chunks:
+                    async for chunk in chunks:
+                        yield chunk
+            except NodeUnavailable as error:
+                self._note_absence(decision.node, str(error), error.hint)
+                raise
+
+    async def _stream(self, chat: Chat, on_phase: OnPhase) -> AsyncGenerator[Chunk, None]:
+        """The answer of a node that has a place for us."""
+        runner, node = chat.runner, self._node(chat.runner.node)
+        phases: list[str] = []
+
+        def say(phase: str) -> None:
+            if not phases:
+                phases.append(phase)
+                on_phase(phase, runner.model, 0, 0)
+
+        look = None
+        whole = False
+        try:
+            if node.config.kind == "ollama" and not self._is_warm(runner):
+                look = asyncio.create_task(self._look(node, runner, say))
+                # The question goes out first: once the chat has begun to load the model, the node lists it.
+                await asyncio.sleep(0)
+            else:
+                say("thinking")
+            async with aclosing(node.chat(chat)) as chunks:
+                async for chunk in chunks:
+                    say("thinking")
+                    whole = chunk.usage is not None
+                    if chunk.usage is not None:
+                        self._note_answer(runner, chunk.usage)
+                    yield chunk
+        finally:
+            if look is not None:
+                look.cancel()
+            if not whole:
+                self._warm[runner.node].clear()
+
+    async def _look(self, node: Node, runner: RunnerProfile, say: Callable[[str], None]) -> None:
+        """Tell whether the model must be loaded first; runs beside the chat, which does not wait for it."""
+        state = await node.state()
+        if state.reachable:
+            say("thinking" if any(same_model(one.model, runner.model) for one in state.loaded) else "loading")
+
+    async def states(self) -> tuple[NodeState, ...]:
+        """How all nodes are, asked at once; what was asked in the last two seconds is remembered."""
+        at, kept = self._states
+        if kept and self._clock() - at < MEMORY_SECONDS:
+            return kept
+        found = tuple(await asyncio.gather(*(self._node(name).state() for name in self.profile.nodes)))
+        for state in found:
+            if state.reachable:
+                self._absent.pop(state.name, None)
+            else:
+                self._note_absence(state.name, state.error, state.hint)
+        self._states = (self._clock(), found)
+        return found
+
+    def _node(self, name: str) -> Node:
+        if name not in self._nodes:
+            self._nodes[name] = self._make(self.profile.nodes[name])
+        return self._nodes[name]
+
+    def _absence(self, name: str) -> _Absence | None:
+        absence = self._absent.get(name)
+        return absence if absence is not None and self._clock() < absence.until else None
+
+    def _note_absence(self, name: str, message: str, hint: str) -> None:
+        self._absent[name] = _Absence(self._clock() + MEMORY_SECONDS, message, hint)
+        self._states = (0.0, ())
+
+    def _is_warm(self, runner: RunnerProfile) -> bool:
+        return self._clock() < self._warm[runner.node].get(runner.name, 0.0)
+
+    def _note_answer(self, runner: RunnerProfile, usage: Usage) -> None:
+        """An answer says that its model is in memory; one that was loaded for it may have pushed out the others."""
+        warm = self._warm[runner.node]
+        if usage.load_seconds > _LOADED_AT_ONCE:
+            warm.clear()
+        if runner.keep_alive != 0:
+            warm[runner.name] = self._clock() + _WARM_SECONDS

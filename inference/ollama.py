@@ -1,0 +1,173 @@
+"""Speaks to an Ollama node, in Ollama's own API: the one that takes a window with each request and tells of a cut."""
+
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any
+
+from inference import faults, wire
+from inference.node import (
+    Chat,
+    Chunk,
+    InferenceError,
+    Loaded,
+    NodeBusy,
+    NodeState,
+    UpstreamFault,
+    Usage,
+)
+from inference.profile import NodeConfig
+from inference.values import count_of, loads, seconds_of, text_of
+from inference.wire import Lines, Patience
+
+_NANOSECOND = 1e-9
+_TOO_LONG = ("longer than the context length", "exceeds the context length", "exceeds the available context size")
+_UNEXPECTED = "what is no answer of Ollama"
+
+
+class OllamaNode:
+    """A machine that runs Ollama.
+
+    Args:
+        config: where it is.
+        patience: how long its silence is borne.
+    """
+
+    def __init__(self, config: NodeConfig, patience: Patience = Patience()) -> None:  # noqa: B008 - it is frozen
+        self.config = config
+        self._patience = patience
+        self._http = wire.client(config)
+
+    async def chat(self, chat: Chat) -> AsyncGenerator[Chunk, None]:
+        """Ask for an answer; see `inference.node.Node.chat`.
+
+        A failure is a status of 400 or more, any line with an error, a line that is no answer, and an end without the
+        line that says `done`: a token repeated too often, or a runner that died, ends a stream without a word.
+        """
+        response = await wire.post(self._http, "/api/chat", body(chat), self.config, self._patience)
+        try:
+            if response.status_code != 200:
+                text = await wire.error_text(response, self.config, self._patience)
+                raise fault(response.status_code, text, chat, self.config)
+            lines = Lines(response, self.config, self._patience)
+            async for line in lines:
+                if not line:
+                    continue
+                chunk = self._chunk(line, chat)
+                yield chunk
+                if chunk.usage is not None:
+                    await lines.drain()
+                    return
+            raise faults.broken_off(self.config)
+        finally:
+            await response.aclose()
+
+    def _chunk(self, line: bytes, chat: Chat) -> Chunk:
+        try:
+            value = loads(line)
+            if "error" in value:
+                raise fault(500, text_of(value["error"]), chat, self.config)
+            message, done = value.get("message") or {}, value["done"]
+            text, thinking = text_of(message.get("content")), text_of(message.get("thinking"))
+        except (ValueError, TypeError, KeyError, AttributeError):
+            raise faults.not_understood(self.config, _UNEXPECTED) from None
+        return Chunk(text, thinking, _usage(value, chat) if done is True else None)
+
+    async def state(self) -> NodeState:
+        """How it is, within a second; see `inference.node.Node.state`."""
+        paths = ("/api/version", "/api/tags", "/api/ps")
+        try:
+            (status, version), (_, tags), (_, loaded) = await wire.probe(self._http, paths, self.config)
+            if status != 200 or not isinstance(version, dict):
+                raise faults.not_understood(self.config, _UNEXPECTED)
+        except InferenceError as error:
+            return NodeState(self.config.name, reachable=False, error=str(error), hint=error.hint)
+        return NodeState(
+            self.config.name,
+            reachable=True,
+            version=str(version.get("version", "")),
+            models=tuple(str(model.get("name", "")) for model in _models(tags)),
+            loaded=tuple(_loaded(model) for model in _models(loaded)),
+        )
+
+    async def close(self) -> None:
+        """Let go of its connections."""
+        await self._http.aclose()
+
+
+def body(chat: Chat) -> dict[str, Any]:
+    """The request. It always says what Ollama would otherwise choose by itself.
+
+    `num_ctx` and `shift` are the same in every request for a model, since another value loads it anew. `truncate` and
+    `shift` off make a prompt that is too long an error instead of a cut without a word.
+    """
+    runner = chat.runner
+    request: dict[str, Any] = {
+        "model": runner.model,
+        "messages": [{"role": message.role, "content": message.content} for message in chat.messages],
+        "stream": True,
+        "think": runner.think,
+        "truncate": False,
+        "shift": False,
+        "keep_alive": runner.keep_alive,
+        "options": {**runner.options, "num_ctx": runner.num_ctx, "num_predict": chat.answer_tokens},
+    }
+    return request if chat.schema is None else request | {"format": chat.schema}
+
+
+def fault(status: int, text: str, chat: Chat, node: NodeConfig) -> InferenceError:
+    """What a refusal means. Its words are read but never repeated: they may quote the prompt.
+
+    Args:
+        status: of HTTP; 500 for a line with an error inside a stream.
+        text: the body, or the error of the line.
+        chat: what was asked.
+        node: who refuses.
+    """
+    said, inner = faults.unwrapped(text)
+    runner, name = chat.runner, faults.told(node)
+    if inner.get("type") == "exceed_context_size_error" or any(words in said for words in _TOO_LONG):
+        tokens, window = count_of(inner.get("n_prompt_tokens")), count_of(inner.get("n_ctx"))
+        return faults.too_large(runner, tokens, window)
+    if status == 404 and "model" in said:
+        return faults.missing(runner, node)
+    if status in (429, 503):
+        hint = "Other programs keep it busy; try again in a moment."
+        return NodeBusy(f"{name} has too many requests waiting", hint=hint, retry_after=wire.BUSY_SECONDS)
+    if status in (401, 403):
+        return faults.refused(status, node)
+    if status >= 500 and (budget := faults.over_budget(said, runner, node)):
+        return budget
+    if "does not support" in said:
+        what = "thinking" if "thinking" in said else "chat"
+        hint = "Set think = false in the profile." if what == "thinking" else "Name a model made for chat."
+        return UpstreamFault(f"{runner.model} on {name} does not support {what}", hint=hint)
+    if "unexpectedly stopped" in said or "error was encountered while running" in said:
+        hint = "It often means too little memory; the log of the node says more."
+        return UpstreamFault(f"{name}: the runner of {runner.model} died", hint=hint)
+    if status in (404, 405) or 300 <= status < 400:
+        return faults.not_understood(node, f"status {status} where Ollama answers")
+    return UpstreamFault(f"{name} failed with status {status}", hint="The log of the node says why.")
+
+
+def _usage(value: Mapping[str, Any], chat: Chat) -> Usage:
+    def seconds(name: str) -> float:
+        return seconds_of(value.get(name), _NANOSECOND)
+
+    return Usage(
+        prompt_eval_count=count_of(value.get("prompt_eval_count")),
+        completion_tokens=count_of(value.get("eval_count")),
+        num_ctx=chat.runner.num_ctx,
+        done_reason=text_of(value.get("done_reason")) if isinstance(value.get("done_reason"), str) else "",
+        load_seconds=seconds("load_duration"),
+        prompt_seconds=seconds("prompt_eval_duration"),
+        answer_seconds=seconds("eval_duration"),
+    )
+
+
+def _models(answer: Any) -> list[Mapping[str, Any]]:
+    models = answer.get("models") if isinstance(answer, dict) else None
+    return [model for model in models if isinstance(model, dict)] if isinstance(models, list) else []
+
+
+def _loaded(model: Mapping[str, Any]) -> Loaded:
+    size, vram, window = (count_of(model.get(name)) or 0 for name in ("size", "size_vram", "context_length"))
+    return Loaded(str(model.get("name", "")), size, vram, window)

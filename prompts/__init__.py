@@ -1,0 +1,172 @@
+"""Prompts: Markdown files whose frontmatter declares a command; a small fixed vocabulary, no logic."""
+
+import hashlib
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+# The commands the product ships; a missing file is an installation fault and is said at start.
+SHIPPED = ("orient", "update", "plan", "research", "validate", "ask")
+TIERS = ("fast", "balanced", "deep", "none")
+# What a command answers with when no model does: see `commands.brief`.
+FALLBACKS = ("briefing", "skeleton", "findings", "health")
+# The blanks that instructions may hold, each filled by `render`.
+BLANKS = ("today", "weekday", "text", "selection", "facts", "earlier", "language")
+
+_BLANK = re.compile(r"\{\{\s*([\w-]{1,40})\s*\}\}")
+_KEYS = frozenset(
+    {
+        "description",
+        "argument-hint",
+        "tier",
+        "gather",
+        "budget",
+        "answer",
+        "recent-days",
+        "without-model",
+        "text",
+        "writes",
+        "deadline",
+    }
+)
+
+
+class PromptError(ValueError):
+    """A prompt file that cannot be used; the message names the file, the line or key, and what is allowed."""
+
+    code = "internal"
+    hint = "Correct the prompt file, or remove it so that the shipped one is used."
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A command, as its file declares it.
+
+    Attributes:
+        name: the command's name, without the slash.
+        description: one line for people.
+        argument_hint: what may follow the command, for example "[topic]".
+        tier: the class of work: fast, balanced, deep, or none for a command that needs no model.
+        gather: way of gathering → part of the budget (0..1) kept for it, in order of priority.
+        budget: tokens of context at most.
+        answer: tokens of the answer at most.
+        recent_days: calendar days that count as recent, today included.
+        without_model: what is answered when no model does.
+        text: whether the person must type something ("required") or may ("optional").
+        writes: what the command may write; empty for one that writes nothing.
+        deadline: seconds from request to answer.
+        instructions: what the model is told, with blanks.
+        digest: SHA-256 of all of the above, 64 hex.
+    """
+
+    name: str
+    description: str
+    argument_hint: str
+    tier: str
+    gather: Mapping[str, float]
+    budget: int
+    answer: int
+    recent_days: int
+    without_model: str
+    text: str
+    writes: tuple[str, ...]
+    deadline: int
+    instructions: str
+    digest: str
+
+    def render(self, blanks: Mapping[str, str]) -> str:
+        """The instructions with their blanks filled; what comes in through a blank is not read for blanks again."""
+        return _BLANK.sub(lambda match: blanks.get(match[1], ""), self.instructions).strip()
+
+
+def shipped_text(name: str) -> str:
+    """The text of a file of this package, for example "orient" or "preamble".
+
+    Raises:
+        PromptError: the file is not there: the installation is not whole.
+    """
+    try:
+        return (resources.files("prompts") / f"{name}.md").read_text(encoding="utf-8")
+    except (FileNotFoundError, ModuleNotFoundError):
+        raise PromptError(
+            f"the file prompts/{name}.md is missing from the installation; install Knowledge-OS again"
+        ) from None
+
+
+def parse(
+    name: str, properties: Mapping[str, Any], body: str, *, gathers: Collection[str], first_line: int = 1
+) -> Prompt:
+    """Read a prompt from its properties and body.
+
+    Args:
+        name: the command's name.
+        properties: the file's frontmatter.
+        body: the text after the frontmatter.
+        gathers: the ways of gathering that exist.
+        first_line: line of the file on which the body begins, for messages.
+
+    Raises:
+        PromptError: an unknown key, a value out of its limits, an unknown blank, or no instructions.
+    """
+    unknown = sorted(set(properties) - _KEYS)
+    if unknown:
+        raise PromptError(f"{name}.md: unknown key {unknown[0]!r}; allowed are {', '.join(sorted(_KEYS))}")
+    for match in _BLANK.finditer(body):
+        if match[1] not in BLANKS:
+            line = first_line + body.count("\n", 0, match.start())
+            raise PromptError(f"{name}.md, line {line}: unknown blank {match[0]}; allowed are {', '.join(BLANKS)}")
+    if not body.strip():
+        raise PromptError(f"{name}.md has no instructions below its frontmatter")
+    fields: dict[str, Any] = {
+        "description": _text(name, properties, "description"),
+        "argument_hint": _text(name, properties, "argument-hint", ""),
+        "tier": _one_of(name, properties, "tier", TIERS),
+        "gather": _shares(name, properties.get("gather"), gathers),
+        "budget": _whole(name, properties, "budget", 500, 200_000),
+        "answer": _whole(name, properties, "answer", 100, 32_000),
+        "recent_days": _whole(name, properties, "recent-days", 1, 366, 3),
+        "without_model": _one_of(name, properties, "without-model", FALLBACKS),
+        "text": _one_of(name, properties, "text", ("optional", "required"), "optional"),
+        "writes": tuple(properties.get("writes") or ()),
+        "deadline": _whole(name, properties, "deadline", 1, 3600, 120),
+        "instructions": body.strip(),
+    }
+    return Prompt(name=name, **fields, digest=hashlib.sha256(repr((name, sorted(fields.items()))).encode()).hexdigest())
+
+
+def _text(name: str, properties: Mapping[str, Any], key: str, default: str | None = None) -> str:
+    value = properties.get(key, default)
+    if not isinstance(value, str):
+        raise PromptError(f"{name}.md: {key} must be text")
+    return value
+
+
+def _one_of(
+    name: str, properties: Mapping[str, Any], key: str, allowed: Collection[str], default: str | None = None
+) -> str:
+    value = properties.get(key, default)
+    if value not in allowed:
+        raise PromptError(f"{name}.md: {key} must be one of {', '.join(allowed)}")
+    return str(value)
+
+
+def _whole(name: str, properties: Mapping[str, Any], key: str, low: int, high: int, default: int | None = None) -> int:
+    value = properties.get(key, default)
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise PromptError(f"{name}.md: {key} must be a whole number from {low} to {high}")
+    return value
+
+
+def _shares(name: str, value: Any, gathers: Collection[str]) -> dict[str, float]:
+    if not isinstance(value, Mapping) or not value:
+        raise PromptError(f"{name}.md: gather must name ways of gathering with their percent of the budget")
+    for way, percent in value.items():
+        if way not in gathers:
+            raise PromptError(f"{name}.md: gather has no way {way!r}; known are {', '.join(sorted(gathers))}")
+        if not isinstance(percent, int) or isinstance(percent, bool) or not 0 <= percent <= 100:
+            raise PromptError(f"{name}.md: gather.{way} must be a whole number of percent")
+    if sum(value.values()) > 100:
+        raise PromptError(f"{name}.md: the percents of gather add up to more than 100")
+    return {way: percent / 100 for way, percent in value.items()}

@@ -1,0 +1,87 @@
+"""Builds what commands work with from the configuration: vault, index, cache, nodes, prompts."""
+
+import asyncio
+import logging
+from pathlib import Path
+
+from inference.fleet import Fleet
+from inference.profile import load, with_url
+
+from commands.house import House, Settings, shipped_prompts
+from context.cache import open_cache
+from context.index import Index
+from context.vault import Vault, VaultOptions
+from prompts import shipped_text
+from server.config import Config, ConfigError, vault_dir
+
+log = logging.getLogger("knowledge_os")
+
+
+async def open_house(config: Config, *, watch: bool = False) -> House:
+    """Open everything. The vault is read in a thread, so that a server can answer health checks meanwhile.
+
+    Args:
+        config: the configuration in force.
+        watch: notice changes of files as they happen; for a service.
+
+    Raises:
+        ConfigError: no vault is named.
+        context.vault.VaultError: the vault cannot be read.
+        inference.profile.ProfileError: the profile cannot be used.
+        context.cache.CacheSettingError: the cache setting is none of those allowed.
+        prompts.PromptError: the installation is not whole.
+    """
+    return await asyncio.to_thread(_open, config, watch=watch)
+
+
+def _open(config: Config, *, watch: bool) -> House:
+    if config.vault is None:
+        raise ConfigError("no vault is named")
+    prompts = shipped_prompts()
+    profile = load(config.profile)
+    if config.ollama_url:
+        profile = with_url(profile, config.ollama_url)
+    options = VaultOptions(
+        private_tags=frozenset(config.private_tags),
+        private_folders=config.private_folders,
+        moc_types=frozenset(config.moc_types),
+    )
+    folder = _writable(config)
+    index = Index(folder / "index.sqlite" if folder else None, made_with=options.fingerprint)
+    vault = Vault(config.vault, index, options)
+    cache = open_cache(
+        config.cache if folder or config.cache != "sqlite" else "memory",
+        vault_id=folder.name if folder else "unnamed",
+        path=folder / "cache.sqlite" if folder else Path("cache.sqlite"),
+        ttl_seconds=config.cache_ttl_seconds,
+    )
+    house = House(
+        vault=vault,
+        cache=cache,
+        fleet=Fleet(profile),
+        prompts=prompts,
+        preamble=shipped_text("preamble").strip(),
+        settings=Settings(
+            timezone=config.timezone,
+            now=config.now,
+            language=config.language,
+            deadline_seconds=config.deadline_seconds,
+            trusted_nodes=config.trusted_nodes,
+        ),
+    )
+    if watch:
+        from context.watch import Watch  # noqa: PLC0415 - only a service watches
+
+        house.watch = Watch(vault)
+    return house
+
+
+def _writable(config: Config) -> Path | None:
+    """The state folder of the vault; None where it cannot be written, so that a command still answers from memory."""
+    try:
+        return vault_dir(config)
+    except OSError as error:
+        log.warning(
+            "the state folder cannot be written (%s); index and cache live in memory for this run", error.strerror
+        )
+        return None

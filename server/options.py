@@ -1,0 +1,308 @@
+"""The options there are: one table that loading, `kos config` and the commented example file are made from."""
+
+import json
+import re
+import textwrap
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+# What the kernel takes as the path of a Unix socket, in bytes (108 with the closing NUL on Linux, 104 on macOS).
+_SOCKET_BYTES = 103
+_LIST_ITEMS = 64
+_ITEM_CHARS = 200
+_WIDTH = 112
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#@*\\]+")
+_TOKEN = re.compile(r"[!-~]{16,512}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option.
+
+    Attributes:
+        name: in the file; with dashes it is the flag, if it has one.
+        kind: type of its value: str, int, Path (text in the file, made absolute) or tuple (a list of texts).
+        default: used when nobody says anything.
+        help: what it does, for people.
+        allowed: what its value may be, in words.
+        rule: brings a value of the right type into its one form; raises ValueError for what is not allowed.
+        env: the environment variable that sets it, "" for none.
+        flag: what the command line calls it, "" when no flag sets it.
+        instead: what is used by default, in words, where `default` alone does not say it.
+        example: shown in the commented file where the default is empty.
+        secret: never shown.
+    """
+
+    name: str
+    kind: type
+    default: Any
+    help: str
+    allowed: str
+    rule: Callable[[Any], Any] = lambda value: value
+    env: str = ""
+    flag: str = ""
+    instead: str = ""
+    example: Any = None
+    secret: bool = False
+
+
+def _between(least: int, most: int) -> Callable[[int], int]:
+    def rule(value: int) -> int:
+        if not least <= value <= most:
+            raise ValueError
+        return value
+
+    return rule
+
+
+def _line(least: int, most: int) -> Callable[[str], str]:
+    """One line of text with so many characters, blanks around it not counted."""
+
+    def rule(value: str) -> str:
+        clean = value.strip()
+        if not least <= len(clean) <= most or _CONTROL.search(clean):
+            raise ValueError
+        return clean
+
+    return rule
+
+
+def _zone(value: str) -> str:
+    from context.calendar import calendar  # noqa: PLC0415 - most people set no zone, and starting must be quick
+
+    calendar(timezone=value.strip())
+    return value.strip()
+
+
+def _now(value: str) -> str:
+    from context.calendar import calendar  # noqa: PLC0415 - see above
+
+    calendar(value, "UTC")
+    return value.strip()
+
+
+def _cache(value: str) -> str:
+    if value not in ("auto", "sqlite", "memory"):
+        from context.cache import parse_setting  # noqa: PLC0415 - see above
+
+        parse_setting(value)
+    return value
+
+
+def _web(value: str) -> str:
+    url = urlsplit(value.strip())
+    sound = url.scheme in ("http", "https") and url.hostname and "@" not in url.netloc and url.port != 0
+    if value and (not sound or url.query or url.fragment or re.search(r"\s", value.strip())):
+        raise ValueError
+    return value.strip()
+
+
+def _host(value: str) -> str:
+    clean = value.strip().removeprefix("[").removesuffix("]")
+    if not re.fullmatch(r"[A-Za-z0-9._:%-]{1,253}", clean):
+        raise ValueError
+    return clean
+
+
+def _socket(value: Path | None) -> Path | None:
+    if value is not None and len(str(value).encode("utf-8", "surrogateescape")) > _SOCKET_BYTES:
+        raise ValueError
+    return value
+
+
+def _token(value: str) -> str:
+    if value and not _TOKEN.fullmatch(value):
+        raise ValueError
+    return value
+
+
+def _each(rule: Callable[[str], str]) -> Callable[[tuple[str, ...]], tuple[str, ...]]:
+    def every(values: tuple[str, ...]) -> tuple[str, ...]:
+        if len(values) > _LIST_ITEMS:
+            raise ValueError
+        return tuple(dict.fromkeys(rule(value) for value in values))
+
+    return every
+
+
+def _tag(value: str) -> str:
+    clean = value.strip().removeprefix("#")
+    if not clean or len(clean) > _ITEM_CHARS or re.search(r"[\s#,]", clean):
+        raise ValueError
+    return clean
+
+
+def _folder(value: str) -> str:
+    clean = _line(1, 1000)(value).strip("/")
+    if value.startswith(("/", "~")) or not clean or any(part in ("", ".", "..") for part in clean.split("/")):
+        raise ValueError
+    return clean
+
+
+def _origin(value: str) -> str:
+    if not _ORIGIN.fullmatch(value) or value != value.lower() or len(value) > _ITEM_CHARS:
+        raise ValueError
+    return value
+
+
+_NAMES = f"a list of at most {_LIST_ITEMS} names of at most {_ITEM_CHARS} characters"
+_name = _line(1, _ITEM_CHARS)
+
+OPTIONS = (
+    Option(
+        "vault", Path, None,
+        "The folder of the vault. It is only read by what answers, and nothing of this program is kept in it.",
+        "the path of a folder", env="KOS_VAULT", flag="--vault", example="~/Documents/Vault",
+        instead="the current folder, or the nearest one above it, that holds .obsidian",
+    ),
+    Option(
+        "state_dir", Path, None,
+        "Where index, cache and token are kept, with a folder for each vault. Losing it costs one rebuild of the index"
+        " and a new token. On a disk of this machine, please: SQLite files do not like network folders.",
+        "the path of a folder outside the vault; it is made when missing", env="KOS_STATE_DIR", flag="--state-dir",
+        instead="the system's folder for state (knowledge-os in $XDG_STATE_HOME or ~/.local/state)",
+        example="~/.local/state/knowledge-os",
+    ),
+    Option(
+        "profile", str, "rtx3080",
+        "Which models run where, and which command gets which. A profile of your own is a copy of a shipped one.",
+        "the name of a shipped profile, or the path of a file that ends in .toml; at most 1000 characters",
+        _line(1, 1000), env="KOS_PROFILE", flag="--profile",
+    ),
+    Option(
+        "ollama_url", str, "",
+        "The address of Ollama, instead of the one in the profile. On another machine it counts as a LAN node, which"
+        " sees no private notes until trusted_nodes names it.",
+        "an address such as http://127.0.0.1:11434, without user, query or fragment; empty for the profile's",
+        _web, env="KOS_OLLAMA_URL", flag="--ollama-url", example="http://127.0.0.1:11434",
+    ),
+    Option(
+        "trusted_nodes", tuple, (),
+        "Nodes of class lan in the profile that may see private notes. A node in the cloud never does.",
+        _NAMES, _each(_name), example=["attic"],
+    ),
+    Option(
+        "cache", str, "auto",
+        "Where contexts and answers are kept. auto takes a Redis on this machine if one answers, else a SQLite file."
+        " Private text never goes to a Redis elsewhere.",
+        "auto, sqlite, memory, redis://[user:password@]host[:port][/db], rediss://… (over TLS) or"
+        " unix:///path/to/redis.sock[?db=N]",
+        _cache, env="KOS_CACHE", flag="--cache",
+    ),
+    Option(
+        "cache_ttl_seconds", int, 86_400,
+        "How long a context or an answer is kept, in seconds. It is never stale: what changed is looked for anew.",
+        "a whole number from 60 to 31536000", _between(60, 31_536_000),
+    ),
+    Option(
+        "host", str, "127.0.0.1",
+        "The address the service listens on. Any other than this machine's own lets others knock, and wants a token"
+        " made before (`kos token`).",
+        "the address or name of a network interface", _host, flag="--host",
+    ),
+    Option(
+        "port", int, 8765, "The port the service listens on; 0 takes a free one.", "a whole number from 0 to 65535",
+        _between(0, 65_535), env="KOS_PORT", flag="--port",
+    ),
+    Option(
+        "uds", Path, None, "A Unix socket to listen on instead of host and port; only its owner may use it.",
+        f"a path of at most {_SOCKET_BYTES} bytes", _socket, flag="--uds", instead="none",
+        example="~/.cache/knowledge-os.sock",
+    ),
+    Option(
+        "origins", tuple, (),
+        "Web pages that may use the service, beside Obsidian on every platform and the service's own.",
+        f"a list of at most {_LIST_ITEMS} exact origins such as https://notes.example.org, without path or wildcard",
+        _each(_origin), example=["https://notes.example.org"],
+    ),
+    Option(
+        "token", str, "",
+        "The token that clients of the service show, instead of the one in the state folder. Keep this file to"
+        " yourself (chmod 600) if you set it.",
+        "16 to 512 visible ASCII characters; empty for the one in the state folder",
+        _token, env="KOS_TOKEN", secret=True,
+    ),
+    Option(
+        "timezone", str, "", "The zone that decides which day it is.",
+        "an IANA name such as Europe/Berlin; empty for the machine's zone", _zone, flag="--timezone",
+        example="Europe/Berlin",
+    ),
+    Option(
+        "now", str, "",
+        "Takes this day or moment for the present, for trying things out. A date means nine in the morning.",
+        "an ISO date or instant such as 2025-09-14 or 2025-09-14T18:30:00+02:00; empty for the clock's",
+        _now, env="KOS_NOW", flag="--now", example="2025-09-14",
+    ),
+    Option(
+        "language", str, "", "The language of the answers.",
+        "the name of a language, at most 60 characters; empty for the language of your words", _line(0, 60),
+        example="German",
+    ),
+    Option(
+        "deadline_seconds", int, 0, "A limit for every command, in seconds. Each command has one of its own as well.",
+        "a whole number from 0 to 3600; 0 for none beside their own", _between(0, 3_600),
+    ),
+    Option(
+        "private_tags", tuple, ("private",),
+        "Tags that make a note private, beside `private: true`: it is never sent to a node that is not yours.",
+        f"a list of at most {_LIST_ITEMS} tags, with or without #", _each(_tag),
+    ),
+    Option(
+        "private_folders", tuple, (), "Folders whose notes are private.",
+        f"a list of at most {_LIST_ITEMS} folders, as paths from the top of the vault", _each(_folder),
+        example=["Personal", "Work/Clients"],
+    ),
+    Option(
+        "moc_types", tuple, ("moc", "map"),
+        "Values of the property `type` that make a note a map of content. Maps are known by other signs as well.",
+        _NAMES, _each(_name),
+    ),
+    Option(
+        "capture_heading", str, "Log", "The heading of the daily note under which captured words go.",
+        "the text of a heading, 1 to 200 characters", _line(1, 200),
+    ),
+)  # fmt: skip
+
+_HEAD = """\
+Knowledge-OS: every option there is, what it does, what it may be, and its default.
+
+A line that begins with # says nothing. Take the # away to set an option.
+An environment variable wins over this file, and a flag over both. `kos config` prints what is in force, from
+where, and where this file belongs. Paths may begin with ~; others are taken from the folder of this file.
+"""
+
+
+def template(values: Mapping[str, Any] | None = None) -> str:
+    """The commented configuration file (TOML): every option explained and commented out.
+
+    Args:
+        values: options to set: name → value as the file has it.
+    """
+    parts = [_comment(_HEAD) + "\n"]
+    for option in OPTIONS:
+        set_to = (values or {}).get(option.name)
+        shown = option.default if option.example is None else option.example
+        line = f"{option.name} = {_toml(shown if set_to is None else set_to)}"
+        parts.append(_comment(_explained(option)) + "\n" + (f"# {line}" if set_to is None else line) + "\n")
+    return "\n".join(parts)
+
+
+def _explained(option: Option) -> str:
+    default = option.instead or (_toml(option.default) if option.default not in ("", ()) else "empty")
+    ways = [f"environment {option.env}"] * bool(option.env) + [f"flag {option.flag}"] * bool(option.flag)
+    also = f"\nAlso set by: {', '.join(ways)}." if ways else ""
+    return f"{option.help}\nAllowed: {option.allowed}.\nDefault: {default}.{also}"
+
+
+def _comment(text: str) -> str:
+    lines = (line for part in text.splitlines() for line in textwrap.wrap(part, _WIDTH, break_on_hyphens=False) or [""])
+    return "\n".join(f"# {line}".rstrip() for line in lines)
+
+
+def _toml(value: Any) -> str:
+    """A value in TOML: its texts, numbers and lists of texts are written as in JSON."""
+    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)

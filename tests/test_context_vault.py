@@ -1,0 +1,226 @@
+"""A vault on disk: what is a note, what stays fresh, what a bad note costs."""
+
+import os
+import sqlite3
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from context.index import Index
+from context.vault import NoteGoneError, Vault, VaultError, VaultOptions
+from vaults import open_vault, write
+
+
+def test_dot_folders_conflict_copies_and_ignored_folders_are_no_notes(tmp_path: Path) -> None:
+    files = {
+        "A.md": "a",
+        ".obsidian/app.json": '{"userIgnoreFilters": ["Archive/"]}',
+        ".obsidian/x.md": "x",
+        ".trash/T.md": "t",
+        "Archive/Old.md": "o",
+        "A.sync-conflict-20250914-101112-ABCDEFG.md": "conflict",
+        "A (Lena's conflicted copy 2025-09-14).md": "conflict",
+        "img/p.png": b"\x89PNG",
+        "B.canvas": '{"nodes":[],"edges":[]}',
+    }
+    vault = open_vault(tmp_path, files)
+    assert set(vault.snapshot.notes) == {"A.md", "B.canvas"}
+    assert vault.snapshot.files == {"A.md", "B.canvas", "img/p.png"}
+    assert vault.skipped == 2
+
+
+def test_links_of_the_file_system_stay_in_the_vault(tmp_path: Path) -> None:
+    outside = write(tmp_path / "outside", {"secret.md": "canary"})
+    root = write(tmp_path / "vault", {"in/A.md": "a"})
+    (root / "leaves.md").symlink_to(outside / "secret.md")
+    (root / "folder").symlink_to(outside)
+    (root / "ring").symlink_to(root)
+    (root / "stays.md").symlink_to(root / "in" / "A.md")
+    (root / "dangling.md").symlink_to(root / "nowhere.md")
+    vault = open_vault(root)
+    assert set(vault.snapshot.notes) == {"in/A.md", "stays.md"}
+
+
+def test_a_pipe_a_folder_and_a_socket_named_like_notes_do_not_hang(tmp_path: Path) -> None:
+    root = write(tmp_path, {"A.md": "a", "folder.md/B.md": "b"})
+    os.mkfifo(root / "pipe.md")
+    assert set(open_vault(root).snapshot.notes) == {"A.md", "folder.md/B.md"}
+
+
+@pytest.mark.parametrize(("make", "said"), [("missing", "no folder"), ("file", "is a file, not a vault")])
+def test_what_is_no_vault_is_said(tmp_path: Path, make: str, said: str) -> None:
+    root = tmp_path / "vault"
+    if make == "file":
+        root.write_text("x")
+    with pytest.raises(VaultError, match=said) as caught:
+        Vault(root, Index(None))
+    assert str(tmp_path) not in str(caught.value)
+    assert caught.value.hint
+
+
+def test_bad_notes_are_flagged_and_the_rest_is_served(tmp_path: Path) -> None:
+    files: dict[str, str | bytes] = {
+        "good.md": "# Good\n[[bomb]]",
+        "bomb.md": "---\na: " + "{a: " * 24_000 + "\n---\nbody [[good]]",
+        "utf16.md": "hello".encode("utf-16"),
+        "binary.md": bytes(range(256)) * 40,
+        "colon.md": "---\ntitle: a: b\n---\n[[good]]",
+        "brackets.md": "[[" * 50_000,
+        "empty.md": "",
+    }
+    vault = open_vault(tmp_path, files)
+    notes = vault.snapshot.notes
+    assert set(notes) == set(files)
+    assert all(notes[path].flags for path in ("bomb.md", "utf16.md", "binary.md", "colon.md"))
+    assert notes["bomb.md"].private
+    assert notes["colon.md"].private  # who knows what its properties say
+    assert vault.snapshot.graph.out["bomb.md"] == ("good.md",)
+    assert not notes["good.md"].flags
+    assert vault.search('"Good"', 5)
+
+
+def test_an_unreadable_note_is_flagged(tmp_path: Path) -> None:
+    root = write(tmp_path, {"A.md": "a", "B.md": "b"})
+    (root / "B.md").chmod(0)
+    code = f"""
+import os, sys
+from pathlib import Path
+if os.geteuid() == 0:
+    os.setgid(65534); os.setuid(65534)
+from context.index import Index
+from context.vault import Vault
+vault = Vault(Path({str(root)!r}), Index(None))
+print(vault.snapshot.notes["B.md"].flags, vault.snapshot.notes["A.md"].flags)
+"""
+    for folder in (root, *root.parents):
+        if folder.stat().st_uid == os.geteuid() and str(folder).startswith(str(tmp_path.parent.parent)):
+            folder.chmod(0o755)
+    done = subprocess.run(["python3", "-c", code], capture_output=True, text=True, env=_import_env())
+    assert done.stdout == "('unreadable: permission denied',) ()\n", done.stderr
+
+
+def _import_env() -> dict[str, str]:
+    import sys
+
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def test_nothing_in_the_vault_is_written(tmp_path: Path) -> None:
+    root = write(tmp_path / "v", {f"{n}.md": f"[[{n + 1}]] ---\n" for n in range(20)})
+    before = {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in root.rglob("*")if file.is_file()}
+    vault = Vault(root, Index(tmp_path / "index.sqlite"))
+    vault.refresh()
+    vault.text("1.md")
+    assert {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in root.rglob("*")if file.is_file()} == before
+
+
+def test_a_warm_start_parses_nothing_and_knows_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = write(tmp_path / "v", {"A.md": "---\nx: [1, 2.5, null]\n---\n# H\n- [ ] do [[B]] 📅 2025-09-14 ^id", "B.md": "#tag"})
+    first = Vault(root, Index(tmp_path / "i.sqlite")).snapshot
+    monkeypatch.setattr("context.vault.parse", lambda *_args, **_kw: pytest.fail("parsed again"))
+    second = Vault(root, Index(tmp_path / "i.sqlite")).snapshot
+    assert dict(second.notes) == dict(first.notes)
+    assert second.digest == first.digest
+
+
+def test_changes_while_away_are_seen_at_start(tmp_path: Path) -> None:
+    root = write(tmp_path / "v", {"A.md": "one", "B.md": "two", "C.md": "three"})
+    Vault(root, Index(tmp_path / "i.sqlite"), clock=lambda: 5.0).index.close()
+    (root / "A.md").write_text("uno")
+    (root / "B.md").unlink()
+    write(root, {"D.md": "four"})
+    vault = Vault(root, Index(tmp_path / "i.sqlite"), clock=lambda: 9.0)
+    assert set(vault.snapshot.notes) == {"A.md", "C.md", "D.md"}
+    assert [hit.path for word in ("uno", "one", "two", "four") for hit in vault.search(f'"{word}"', 3)] == ["A.md", "D.md"]
+    assert dict(vault.snapshot.changed_at) == {"A.md": 9.0, "D.md": 9.0}  # and C.md is as old as the index
+
+
+def test_a_touched_file_with_the_same_bytes_has_not_changed(tmp_path: Path) -> None:
+    root = write(tmp_path / "v", {"A.md": "one"})
+    vault = Vault(root, Index(tmp_path / "i.sqlite"))
+    os.utime(root / "A.md", ns=(1, 1))
+    assert vault.refresh() == 0
+    assert not vault.snapshot.changed_at
+    assert vault.snapshot.notes["A.md"].mtime_ns == 1
+
+
+def test_new_names_resolve_old_links(tmp_path: Path) -> None:
+    vault = open_vault(tmp_path, {"A.md": "[[New]]"})
+    assert vault.snapshot.graph.unresolved == {"A.md": ("New",)}
+    write(tmp_path, {"deep/New.md": ""})
+    vault.refresh()
+    assert vault.snapshot.graph.out["A.md"] == ("deep/New.md",)
+    (tmp_path / "deep/New.md").rename(tmp_path / "deep/Old.md")
+    vault.refresh()
+    assert vault.snapshot.graph.unresolved == {"A.md": ("New",)}
+
+
+def test_a_request_keeps_the_snapshot_it_began_with(tmp_path: Path) -> None:
+    vault = open_vault(tmp_path, {"A.md": "old"})
+    before = vault.snapshot
+    digest = before.digest
+    write(tmp_path, {"A.md": "newer"})
+    vault.refresh()
+    assert before.digest == digest != vault.snapshot.digest
+    assert before.notes["A.md"].digest != vault.snapshot.notes["A.md"].digest
+
+
+def test_text_is_of_now_and_says_so_by_its_digest(tmp_path: Path) -> None:
+    vault = open_vault(tmp_path, {"A.md": "old", "B.md": "b"})
+    write(tmp_path, {"A.md": "newer text"})
+    note, text = vault.text("A.md")
+    assert text == "newer text"
+    assert note.digest != vault.snapshot.notes["A.md"].digest
+    (tmp_path / "B.md").unlink()
+    with pytest.raises(NoteGoneError):
+        vault.text("B.md")
+    with pytest.raises(NoteGoneError):
+        vault.text("../outside.md")
+
+
+@pytest.mark.parametrize("damage", ["garbage", "truncated", "row", "schema"])
+def test_a_damaged_index_is_built_again(tmp_path: Path, damage: str) -> None:
+    root = write(tmp_path / "v", {f"{n}.md": f"word{n} [[{n + 1}]]" for n in range(50)})
+    file = tmp_path / "i.sqlite"
+    Vault(root, Index(file)).index.close()
+    if damage == "garbage":
+        file.write_bytes(b"not a database at all" * 100)
+    elif damage == "truncated":
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    else:
+        db = sqlite3.connect(file)
+        db.execute("UPDATE note SET row='{' WHERE path='7.md'" if damage == "row" else "PRAGMA user_version=99")
+        db.commit()
+        db.close()
+    vault = Vault(root, Index(file))
+    assert len(vault.snapshot.notes) == 50
+    assert [hit.path for hit in vault.search('"word7"', 3)] == ["7.md"]
+
+
+def test_other_privacy_rules_read_the_notes_again(tmp_path: Path) -> None:
+    root = write(tmp_path / "v", {"A.md": "#secret", "Health/B.md": "b"})
+    options = VaultOptions()
+    first = Vault(root, Index(tmp_path / "i.sqlite", made_with=options.fingerprint), options)
+    assert not any(note.private for note in first.snapshot.notes.values())
+    first.index.close()
+    options = replace(options, private_tags=frozenset({"secret"}), private_folders=("Health",))
+    second = Vault(root, Index(tmp_path / "i.sqlite", made_with=options.fingerprint), options)
+    assert all(note.private for note in second.snapshot.notes.values())
+
+
+def test_full_text_finds_stems_diacritics_properties_and_cjk(tmp_path: Path) -> None:
+    files = {"A.md": "The planners were planning a café.", "B.md": "---\nowner: Grete\n---\nx", "C.md": "これは日本語のノートです。", "Only name.md": ""}
+    vault = open_vault(tmp_path, files)
+
+    def paths(words: str) -> list[str]:
+        from context.search import search
+
+        return [hit.path for hit in search(vault, words)]
+
+    assert paths("plan") == paths("cafe") == ["A.md"]
+    assert paths("grete") == ["B.md"]
+    assert paths("日本語") == ["C.md"]
+    assert paths("only name") == ["Only name.md"]
+    assert paths('") OR * NEAR( AND "') == paths("the") == paths("") == []

@@ -1,0 +1,487 @@
+"""The fleet: places, phases, a short memory for what is away, and nothing left running behind a cancel."""
+
+import asyncio
+import gc
+import json
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from inference.fleet import Fleet, make_node
+from inference.node import (
+    Chat,
+    Chunk,
+    Loaded,
+    Message,
+    NodeBusy,
+    NodeState,
+    NodeUnavailable,
+    NothingFits,
+    UpstreamFault,
+    Usage,
+)
+from inference.ollama import OllamaNode
+from inference.openai import OpenAINode
+from inference.policy import Wanted
+from inference.profile import NodeConfig, Profile, RunnerProfile
+from tests.raw_server import END, HANG, HEAD, RawServer, piece, raw_server, status
+
+MESSAGES = (Message("user", "What is due?"),)
+
+
+def run(test: Callable[[], Awaitable[None]], seconds: float = 20) -> None:
+    async def bounded() -> None:
+        async with asyncio.timeout(seconds):
+            await test()
+
+    asyncio.run(bounded())
+
+
+def profile(url: str = "http://127.0.0.1:9", **more: Any) -> Profile:
+    desk = NodeConfig("desk", "ollama", url, "local", **{"queue": 2, "parallel": 1} | more)
+    runners = {
+        "small": RunnerProfile("small", "desk", "llama3.2:3b", "Q4_K_M", 8192, 1000, keep_alive=-1),
+        "large": RunnerProfile("large", "desk", "qwen3:8b", "Q4_K_M", 16384, 3000),
+    }
+    return Profile(
+        "test", "", {"desk": desk}, runners, {"fast": ("small",), "deep": ("large",)}, {"orient": "fast"}, ()
+    )
+
+
+@dataclass
+class Talk:
+    """One chat through the fleet: its chunks, its phases, how it ended."""
+
+    fleet: Fleet
+    tier: str = "fast"
+    chunks: list[Chunk] = field(default_factory=list)
+    phases: list[tuple[str, str, int, int]] = field(default_factory=list)
+
+    def begin(self, answer_tokens: int | None = None) -> asyncio.Task[None]:
+        return asyncio.create_task(self.all(answer_tokens))
+
+    async def all(self, answer_tokens: int | None = None) -> None:
+        decision = self.fleet.decide(Wanted("own", tier=self.tier), "fast")
+        stream = self.fleet.chat(decision, MESSAGES, on_phase=self._phase, answer_tokens=answer_tokens)
+        async with aclosing(stream) as chunks:
+            async for chunk in chunks:
+                self.chunks.append(chunk)
+
+    def _phase(self, *phase: Any) -> None:
+        assert not self.chunks, "phases come before the first chunk"
+        self.phases.append(phase)
+
+    @property
+    def text(self) -> str:
+        return "".join(chunk.text for chunk in self.chunks)
+
+
+def line(value: Any) -> bytes:
+    return piece(json.dumps(value).encode() + b"\n")
+
+
+HELLO = line({"message": {"content": "Hello"}, "done": False})
+
+
+def last(load_seconds: float = 0.001) -> bytes:
+    return line(
+        {"message": {"content": ""}, "done": True, "done_reason": "stop", "load_duration": int(load_seconds * 1e9)}
+    )
+
+
+GOOD = (HEAD, HELLO, last(), END)
+
+
+def loaded(*models: str) -> bytes:
+    return status(200, {"models": [{"name": model, "size": 1, "size_vram": 1} for model in models]})
+
+
+@asynccontextmanager
+async def desk(*in_memory: str, **more: Any) -> AsyncGenerator[tuple[RawServer, Fleet], None]:
+    """A node that answers well, and a fleet of it alone."""
+    async with raw_server() as server:
+        server.answer(*GOOD, path="/api/chat")
+        server.answer(status(200, {"version": "0.33.0"}), path="/api/version")
+        server.answer(status(200, {"models": [{"name": "llama3.2:3b"}]}), path="/api/tags")
+        server.answer(loaded(*in_memory), path="/api/ps")
+        fleet = Fleet(profile(server.url, **more))
+        try:
+            yield server, fleet
+        finally:
+            await fleet.close()
+
+
+def script(server: RawServer, *pieces: Any, path: str = "/api/chat") -> None:
+    server.scripts.pop(path, None)
+    server.answer(*pieces, path=path)
+
+
+def chats(server: RawServer) -> list[Any]:
+    return [request for request in server.seen if request.path == "/api/chat"]
+
+
+def test_each_kind_of_node_has_its_client() -> None:
+    async def test() -> None:
+        nodes = [make_node(NodeConfig("n", kind, "http://127.0.0.1:9", "local")) for kind in ("ollama", "openai")]
+        assert [type(node) for node in nodes] == [OllamaNode, OpenAINode]
+        for node in nodes:
+            await node.close()
+
+    run(test)
+
+
+def test_a_fleet_may_be_made_in_another_thread_than_it_lives_in() -> None:
+    async def test() -> None:
+        async with raw_server() as server:
+            server.answer(*GOOD)
+            fleet = await asyncio.to_thread(Fleet, profile(server.url))
+            talk = Talk(fleet)
+            await talk.all()
+            assert talk.text == "Hello"
+            await fleet.close()
+
+    run(test)
+
+
+def test_decisions_are_made_by_the_policy_and_kept() -> None:
+    fleet = Fleet(profile())
+    first = fleet.decide(Wanted("orient"), "deep")
+    second = fleet.decide(Wanted("own"), "deep")
+    assert [first.runner, second.runner] == ["small", "large"]
+    assert fleet.decisions == (first, second)
+    assert first.id != second.id
+    with pytest.raises(NothingFits):
+        fleet.decide(Wanted("orient", node="moon"), "deep")
+    for _ in range(300):
+        fleet.decide(Wanted("orient"), "deep")
+    assert len(fleet.decisions) == 200
+
+
+def test_the_answer_is_limited_by_the_command_within_the_reserve() -> None:
+    async def test() -> None:
+        async with desk("llama3.2:3b") as (server, fleet):
+            for tokens in (None, 300, 5000):
+                await Talk(fleet).all(tokens)
+            limits = [request.body["options"]["num_predict"] for request in chats(server)]
+            assert limits == [1000, 300, 1000]
+            assert {request.body["options"]["num_ctx"] for request in chats(server)} == {8192}
+
+    run(test)
+
+
+def test_those_that_wait_hear_their_place_and_are_served_one_at_a_time() -> None:
+    async def test() -> None:
+        async with desk("llama3.2:3b") as (server, fleet):
+            script(server, HEAD, 0.2, HELLO, last(), END)
+            talks = [Talk(fleet) for _ in range(3)]
+            tasks = []
+            for talk in talks:
+                tasks.append(talk.begin())
+                await asyncio.sleep(0.01)
+            await asyncio.gather(*tasks)
+            queued = [[(n, total) for name, _, n, total in talk.phases if name == "queued"] for talk in talks]
+            assert queued == [[], [(1, 1)], [(2, 2), (1, 1)]]
+            assert all(talk.phases[-1][:2] == ("thinking", "llama3.2:3b") for talk in talks)
+            assert all(talk.text == "Hello" for talk in talks)
+
+    run(test)
+
+
+def test_never_more_requests_are_at_the_node_than_it_takes() -> None:
+    @dataclass
+    class Counting:
+        config: NodeConfig
+        at_once: int = 0
+        most: int = 0
+        kept: list[Any] = field(default_factory=list)
+
+        def chat(self, chat: Chat) -> AsyncGenerator[Chunk, None]:
+            # Kept, so that only a stream that is closed ends, and not one that is collected as garbage.
+            self.kept.append(self.stream())
+            return self.kept[-1]  # type: ignore[no-any-return]
+
+        async def stream(self) -> AsyncGenerator[Chunk, None]:
+            self.at_once += 1
+            self.most = max(self.most, self.at_once)
+            try:
+                await asyncio.sleep(0.002)
+                yield Chunk("a")
+                await asyncio.sleep(0.002)
+                yield Chunk(usage=Usage(1, 1, 1, "stop", 0, 0, 0))
+            finally:
+                self.at_once -= 1
+
+        async def state(self) -> NodeState:
+            return NodeState("desk", reachable=True)
+
+        async def close(self) -> None: ...
+
+    async def test() -> None:
+        node = Counting(NodeConfig("desk", "openai", "", "local"))
+        fleet = Fleet(profile(parallel=3, queue=100), lambda _: node)
+        tasks = [Talk(fleet).begin() for _ in range(60)]
+        await asyncio.sleep(0.01)
+        for task in tasks[::7]:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert node.most == 3
+        assert node.at_once == 0
+        stream = fleet.chat(fleet.decide(Wanted("orient"), "fast"), MESSAGES, on_phase=lambda *_: None)
+        await anext(stream)
+        assert node.at_once == 1
+        await stream.aclose()
+        assert node.at_once == 0
+
+    run(test)
+
+
+def test_a_full_line_is_busy_with_a_time_to_come_back() -> None:
+    async def test() -> None:
+        async with desk("llama3.2:3b", queue=0) as (server, fleet):
+            script(server, HEAD, HELLO, HANG)
+            first = Talk(fleet).begin()
+            await asyncio.sleep(0.1)
+            with pytest.raises(NodeBusy) as caught:
+                await Talk(fleet).all()
+            assert caught.value.retry_after
+            assert len(chats(server)) == 1
+            first.cancel()
+            await asyncio.gather(first, return_exceptions=True)
+            script(server, *GOOD)
+            await Talk(fleet).all()
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("in_memory", "phase"),
+    [(("llama3.2:3b",), "thinking"), ((), "loading"), (("qwen3:8b",), "loading"), (("Llama3.2:3B", "x"), "thinking")],
+)
+def test_it_says_whether_the_model_must_be_loaded_first(in_memory: tuple[str, ...], phase: str) -> None:
+    async def test() -> None:
+        async with desk(*in_memory) as (server, fleet):
+            script(server, 0.2, *GOOD)
+            talk = Talk(fleet)
+            await talk.all()
+            assert talk.phases == [(phase, "llama3.2:3b", 0, 0)]
+
+    run(test)
+
+
+def test_the_question_whether_it_is_loaded_never_delays_the_chat() -> None:
+    async def test() -> None:
+        async with desk() as (server, fleet):
+            for path in ("/api/ps", "/api/version"):
+                script(server, HANG, path=path)
+            began = time.monotonic()
+            talk = Talk(fleet)
+            await talk.all()
+            assert time.monotonic() - began < 0.5
+            assert talk.phases == [("thinking", "llama3.2:3b", 0, 0)]
+
+    run(test)
+
+
+def test_a_model_that_has_just_answered_is_not_asked_for_again() -> None:
+    async def test() -> None:
+        async with desk("llama3.2:3b", "qwen3:8b") as (server, fleet):
+            for tier in ("fast", "deep"):
+                await Talk(fleet, tier).all()
+            asked = len(server.seen)
+            script(server, 0.05, *GOOD)
+            for tier in ("fast", "deep", "fast"):
+                talk = Talk(fleet, tier)
+                await talk.all()
+                assert talk.phases[0][0] == "thinking"
+            assert len(server.seen) == asked + 3
+            script(server, HEAD, HELLO, last(load_seconds=3), END)
+            await Talk(fleet, "deep").all()
+            script(server, 0.2, *GOOD)
+            script(server, loaded("qwen3:8b"), path="/api/ps")
+            talk = Talk(fleet)
+            await talk.all()
+            assert talk.phases[0][0] == "loading", "what was loaded may have pushed out the other"
+
+    run(test)
+
+
+def test_a_dead_node_is_not_waited_on_twice() -> None:
+    async def test() -> None:
+        now = [100.0]
+        fleet = Fleet(profile(), clock=lambda: now[0])
+        earlier = fleet.decide(Wanted("orient"), "fast")
+        with pytest.raises(NodeUnavailable, match="refuses connections"):
+            await Talk(fleet).all()
+        with pytest.raises(NodeUnavailable, match="node desk does not answer") as caught:
+            fleet.decide(Wanted("orient"), "fast")
+        assert "ollama serve" in caught.value.hint
+        assert len(fleet.decisions) == 2
+        asked: list[Chat] = []
+        fleet._nodes["desk"].chat = asked.append  # type: ignore[method-assign,assignment]
+        with pytest.raises(NodeUnavailable, match="refuses connections") as caught:
+            async for _ in fleet.chat(earlier, MESSAGES, on_phase=lambda *_: None):
+                pass
+        assert "ollama serve" in caught.value.hint
+        assert asked == []
+        now[0] += 2.1
+        assert fleet.decide(Wanted("orient"), "fast").runner == "small"
+        await fleet.close()
+
+    run(test)
+
+
+def test_a_node_that_comes_back_is_used_again() -> None:
+    async def test() -> None:
+        async with desk("llama3.2:3b") as (server, fleet):
+            script(server, status(403))
+            with pytest.raises(NodeUnavailable):
+                await Talk(fleet).all()
+            with pytest.raises(NodeUnavailable):
+                fleet.decide(Wanted("orient"), "fast")
+            script(server, *GOOD)
+            (state,) = await fleet.states()
+            assert state.reachable
+            await Talk(fleet).all()
+
+    run(test)
+
+
+def test_other_faults_do_not_make_a_node_absent() -> None:
+    async def test() -> None:
+        async with desk("llama3.2:3b") as (server, fleet):
+            script(server, HEAD, HELLO, END)
+            with pytest.raises(UpstreamFault):
+                await Talk(fleet).all()
+            script(server, *GOOD)
+            await Talk(fleet).all()
+
+    run(test)
+
+
+def test_states_are_asked_at_once_and_remembered_for_two_seconds() -> None:
+    async def test() -> None:
+        now = [100.0]
+        base = profile()
+        asked: list[str] = []
+
+        @dataclass
+        class Slow:
+            config: NodeConfig
+
+            def chat(self, chat: Chat) -> AsyncGenerator[Chunk, None]:
+                raise NotImplementedError
+
+            async def state(self) -> NodeState:
+                asked.append(self.config.name)
+                await asyncio.sleep(0.2)
+                return NodeState(self.config.name, reachable=self.config.name != "away", error="x", hint="start it")
+
+            async def close(self) -> None: ...
+
+        nodes = {name: replace(base.nodes["desk"], name=name) for name in ("desk", "rack", "away")}
+        runners = {**base.runners, "far": replace(base.runners["small"], name="far", node="away")}
+        fleet = Fleet(replace(base, nodes=nodes, runners=runners), Slow, clock=lambda: now[0])
+        began = time.monotonic()
+        states = await fleet.states()
+        assert time.monotonic() - began < 0.35
+        assert [(state.name, state.reachable) for state in states] == [("desk", True), ("rack", True), ("away", False)]
+        assert await fleet.states() is states
+        assert len(asked) == 3
+        with pytest.raises(NodeUnavailable):
+            fleet.decide(Wanted("orient", node="away"), "fast")
+        now[0] += 2.1
+        await fleet.states()
+        assert len(asked) == 6
+
+    run(test)
+
+
+@pytest.mark.parametrize("where", ["in the line", "before the head", "in the stream"])
+def test_a_cancelled_chat_ends_at_the_node_and_leaves_its_place(where: str) -> None:
+    async def test() -> None:
+        async with desk("llama3.2:3b") as (server, fleet):
+            script(server, *((HANG,) if where == "before the head" else (HEAD, HELLO, HANG)))
+            first = Talk(fleet).begin()
+            await asyncio.sleep(0.1)
+            second = Talk(fleet).begin()
+            await asyncio.sleep(0.05)
+            began = time.monotonic()
+            (second if where == "in the line" else first).cancel()
+            await asyncio.sleep(0.1)
+            if where == "in the line":
+                assert second.cancelled()
+                assert len(chats(server)) == 1
+                assert not chats(server)[0].closed
+                first.cancel()
+            else:
+                assert 0 < chats(server)[0].closed - began < 0.2
+                assert len(chats(server)) == 2, "the next one has moved up"
+                second.cancel()
+            await asyncio.gather(first, second, return_exceptions=True)
+            script(server, *GOOD)
+            talk = Talk(fleet)
+            await talk.all()
+            assert talk.text == "Hello"
+
+    run(test)
+
+
+def test_an_iterator_closed_early_closes_the_connection_and_frees_the_place() -> None:
+    async def test() -> None:
+        async with desk("llama3.2:3b") as (server, fleet):
+            script(server, HEAD, HELLO, HANG)
+            stream = fleet.chat(fleet.decide(Wanted("orient"), "fast"), MESSAGES, on_phase=lambda *_: None)
+            assert (await anext(stream)).text == "Hello"
+            began = time.monotonic()
+            await stream.aclose()
+            await asyncio.sleep(0.05)
+            assert 0 < chats(server)[0].closed - began < 0.2
+            script(server, *GOOD)
+            await Talk(fleet).all()
+
+    run(test)
+
+
+def test_an_iterator_that_is_dropped_closes_the_connection_too() -> None:
+    async def test() -> None:
+        async with desk("llama3.2:3b") as (server, fleet):
+            script(server, HEAD, HELLO, HANG)
+            decision = fleet.decide(Wanted("orient"), "fast")
+            async for chunk in fleet.chat(decision, MESSAGES, on_phase=lambda *_: None):
+                assert chunk.text == "Hello"
+                break
+            gc.collect()
+            await asyncio.sleep(0.1)
+            assert chats(server)[0].closed
+
+    run(test)
+
+
+def test_closing_the_fleet_breaks_off_what_is_under_way() -> None:
+    async def test() -> None:
+        async with desk("llama3.2:3b") as (server, fleet):
+            script(server, HEAD, HELLO, HANG)
+            task = Talk(fleet).begin()
+            await asyncio.sleep(0.1)
+            await fleet.close()
+            with pytest.raises(UpstreamFault):
+                await task
+            await asyncio.sleep(0.05)
+            assert chats(server)[0].closed
+
+    run(test)
+
+
+def test_the_state_of_what_is_in_memory_comes_through() -> None:
+    async def test() -> None:
+        async with desk("llama3.2:3b") as (_, fleet):
+            (state,) = await fleet.states()
+            assert state == NodeState(
+                "desk", True, "0.33.0", ("llama3.2:3b",), (Loaded("llama3.2:3b", 1, 1, 0),), "", ""
+            )
+
+    run(test)

@@ -1,0 +1,394 @@
+"""Profiles: what is shipped holds, and what cannot be used is refused with file, key and what is allowed."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from inference.profile import (
+    NodeConfig,
+    Profile,
+    ProfileError,
+    RunnerProfile,
+    load,
+    parse,
+    same_model,
+    shipped,
+    with_trust,
+    with_url,
+)
+
+WHOLE = """
+description = "a test"
+[nodes.desk]
+kind = "ollama"
+url = "http://127.0.0.1:11434"
+class = "local"
+[nodes.rack]
+kind = "openai"
+url = "https://rack.home/v1"
+class = "lan"
+key_env = "RACK_KEY"
+parallel = 4
+queue = 0
+trusted = true
+[runners.small]
+node = "desk"
+model = "llama3.2:3b"
+quantisation = "Q4_K_M"
+num_ctx = 8192
+answer_tokens = 1024
+kv_type = "q8_0"
+keep_alive = -1
+options = { num_batch = 512, temperature = 1, stop = ["x"], use_mmap = true }
+[runners.large]
+node = "rack"
+model = "Qwen/Qwen3-32B"
+quantisation = "AWQ"
+num_ctx = 32768
+answer_tokens = 4096
+slots = 4
+think = "low"
+options = { top_p = 0.9 }
+[tiers]
+fast = ["small"]
+deep = ["large", "small"]
+[commands]
+orient = "fast"
+research = "large"
+[[settings]]
+name = "OLLAMA_NUM_PARALLEL"
+seed = "4"
+ours = "1"
+why = "memory"
+"""
+
+
+def changed(old: str, new: str) -> str:
+    assert old in WHOLE
+    return WHOLE.replace(old, new, 1)
+
+
+def test_a_profile_is_read_whole() -> None:
+    profile = parse(WHOLE, "mine")
+    assert (profile.name, profile.description) == ("mine", "a test")
+    assert profile.nodes["desk"] == NodeConfig(
+        "desk", "ollama", "http://127.0.0.1:11434", "local", 8, 1, "", trusted=False
+    )
+    assert profile.nodes["rack"] == NodeConfig(
+        "rack", "openai", "https://rack.home", "lan", 0, 4, "RACK_KEY", trusted=True
+    )
+    options = {"num_batch": 512, "temperature": 1, "stop": ["x"], "use_mmap": True}
+    assert profile.runners["small"] == RunnerProfile(
+        "small", "desk", "llama3.2:3b", "Q4_K_M", 8192, 1024, "q8_0", 1, -1, "", think=False, options=options
+    )
+    large = profile.runners["large"]
+    assert (large.slots, large.kv_type, large.keep_alive, large.think) == (4, "f16", "5m", "low")
+    assert profile.tiers == {"fast": ("small",), "deep": ("large", "small")}
+    assert profile.commands == {"orient": "fast", "research": "large"}
+    assert [(one.name, one.seed, one.ours, one.why) for one in profile.settings] == [
+        ("OLLAMA_NUM_PARALLEL", "4", "1", "memory")
+    ]
+
+
+REFUSED = [
+    ("description = ", "descripton = ", ["descripton", "unknown", "description, nodes"]),
+    ('kind = "ollama"', 'kind = "olama"', ["nodes.desk.kind", "'olama'", "ollama, openai"]),
+    ('class = "local"', 'class = "here"', ["nodes.desk.class", "local, lan, cloud"]),
+    ('class = "local"\n', "", ["nodes.desk.class is missing", "local, lan, cloud"]),
+    ("parallel = 4", "paralel = 4", ["nodes.rack.paralel is unknown", "parallel"]),
+    ("parallel = 4", "parallel = 0", ["nodes.rack.parallel", "1 to 256"]),
+    ("parallel = 4", "parallel = true", ["nodes.rack.parallel", "whole number"]),
+    ("parallel = 4", "parallel = 5", ["nodes.rack.parallel", "slots", "4"]),
+    ("queue = 0", "queue = -1", ["nodes.rack.queue", "0 to 1000"]),
+    ('"RACK_KEY"', '"sk-12 34"', ["nodes.rack.key_env", "environment variable"]),
+    ('"http://127.0.0.1:11434"', '"127.0.0.1:11434"', ["nodes.desk.url", "http://127.0.0.1:11434"]),
+    ('"http://127.0.0.1:11434"', '"ftp://127.0.0.1"', ["nodes.desk.url"]),
+    ('"http://127.0.0.1:11434"', '"http://:11434"', ["nodes.desk.url"]),
+    ('"http://127.0.0.1:11434"', '"http://127.0.0.1:99999"', ["nodes.desk.url"]),
+    ('"http://127.0.0.1:11434"', '"http://127.0.0.1:0"', ["nodes.desk.url"]),
+    ('"http://127.0.0.1:11434"', '"http://[::1"', ["nodes.desk.url"]),
+    ('"http://127.0.0.1:11434"', '"http://me:secret@127.0.0.1"', ["nodes.desk.url", "without user"]),
+    ('"http://127.0.0.1:11434"', '"http://127.0.0.1/?a=b"', ["nodes.desk.url", "query"]),
+    ('"http://127.0.0.1:11434"', '"http://127.0.0.1 /"', ["nodes.desk.url"]),
+    ('"http://127.0.0.1:11434"', '"http://10.0.0.7:11434"', ["nodes.desk.class", "not this machine", "trusted = true"]),
+    ('class = "lan"', 'class = "cloud"', ["nodes.rack.trusted", "lan"]),
+    (
+        'url = "https://rack.home/v1"\nclass = "lan"',
+        'url = "http://a.example"\nclass = "cloud"',
+        ["nodes.rack.url", "https"],
+    ),
+    ("[nodes.desk]", '[nodes."my desk"]', ["nodes.my desk", "letters"]),
+    ('node = "desk"', 'node = "desk2"', ["runners.small.node", "'desk2'", "desk, rack"]),
+    ('model = "llama3.2:3b"', 'model = "llama 3"', ["runners.small.model", "name of a model"]),
+    ('model = "llama3.2:3b"', 'model = ""', ["runners.small.model"]),
+    ("answer_tokens = 1024", "answer_tokens = 7681", ["runners.small.answer_tokens", "8192", "7680"]),
+    ("num_ctx = 8192", "num_ctx = 8192.0", ["runners.small.num_ctx", "whole number"]),
+    ("num_ctx = 8192", "num_ctx = 512", ["runners.small.num_ctx", "1024"]),
+    ('kv_type = "q8_0"', 'kv_type = "q8"', ["runners.small.kv_type", "f16, q8_0, q4_0"]),
+    ("keep_alive = -1", 'keep_alive = "-1"', ["runners.small.keep_alive", "without quotes"]),
+    ("keep_alive = -1", 'keep_alive = "soon"', ["runners.small.keep_alive", '"5m"']),
+    ("keep_alive = -1", "keep_alive = true", ["runners.small.keep_alive"]),
+    ("keep_alive = -1", 'keep_alive = -1\noffload = "gpu"', ["runners.small.offload", "'', cpu"]),
+    ('think = "low"', 'think = "lots"', ["runners.large.think", "low, medium, high, max"]),
+    ("num_batch = 512", "num_bach = 512", ["runners.small.options.num_bach", "unknown", "num_batch"]),
+    ("num_batch = 512", "num_ctx = 512", ["runners.small.options.num_ctx", "num_ctx of the runner"]),
+    ("num_batch = 512", "num_predict = 5", ["runners.small.options.num_predict", "answer_tokens of the runner"]),
+    ("num_batch = 512", 'num_batch = "512"', ["runners.small.options.num_batch", "whole number"]),
+    ("temperature = 1", "temperature = true", ["runners.small.options.temperature", "a number"]),
+    ("use_mmap = true", "use_mmap = 1", ["runners.small.options.use_mmap", "true or false"]),
+    ('stop = ["x"]', "stop = [1]", ["runners.small.options.stop", "list of texts"]),
+    ("top_p = 0.9", "num_batch = 512", ["runners.large.options.num_batch", "unknown"]),
+    ("[runners.small]", "[runners.fast]", ["runners.fast", "name of a tier"]),
+    ('fast = ["small"]', 'quick = ["small"]', ["tiers.quick", "unknown", "fast"]),
+    ('fast = ["small"]', 'fast = ["smal"]', ["tiers.fast", "'smal'", "small, large"]),
+    ('fast = ["small"]', 'fast = "small"', ["tiers.fast", "list"]),
+    ('fast = ["small"]', 'fast = ["small", "small"]', ["tiers.fast", "twice"]),
+    ('fast = ["small"]', "fast = [[]]", ["tiers.fast", "small, large"]),
+    ('orient = "fast"', 'orient = "balanced"', ["commands.orient", "'balanced'", "fast, deep, small, large"]),
+    ('orient = "fast"', "orient = 1", ["commands.orient", "fast, deep"]),
+    ('ours = "1"\n', "", ["settings[0].ours", "missing"]),
+    ('why = "memory"', 'why = "memory"\nnote = "x"', ["settings[0].note", "unknown"]),
+    ("[[settings]]", "[settings]", ["settings", "[[settings]]"]),
+    ('description = "a test"', "description = [", ["not TOML"]),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "said"), REFUSED, ids=[f"{n}-{case[2][0]}" for n, case in enumerate(REFUSED)])
+def test_a_slip_is_refused_with_file_key_and_what_is_allowed(old: str, new: str, said: list[str]) -> None:
+    with pytest.raises(ProfileError) as caught:
+        parse(changed(old, new), "mine")
+    message = str(caught.value)
+    assert "mine.toml" in message
+    for words in said:
+        assert words in message, message
+
+
+def test_an_address_with_a_password_is_not_repeated() -> None:
+    with pytest.raises(ProfileError) as caught:
+        parse(changed("127.0.0.1:11434", "me:secret@127.0.0.1"), "mine")
+    assert "secret" not in str(caught.value)
+
+
+def runner(name: str, model: str, more: str = "", node: str = "desk") -> str:
+    return (
+        f'[runners.{name}]\nnode = "{node}"\nmodel = "{model}"\nquantisation = "Q4"\nnum_ctx = 4096\n'
+        f"answer_tokens = 512\n{more}\n"
+    )
+
+
+@pytest.mark.parametrize("other", ["llama3.2:3b", "LLAMA3.2:3B"])
+def test_a_model_has_one_runner_on_a_node(other: str) -> None:
+    text = changed("[tiers]", runner("twin", other, 'kv_type = "q8_0"') + "[tiers]")
+    with pytest.raises(ProfileError, match=r"mine.toml: runners.twin.model is already run by small on node desk"):
+        parse(text, "mine")
+
+
+def test_the_same_model_may_run_on_two_nodes() -> None:
+    text = changed("[tiers]", runner("twin", "llama3.2:3b", node="rack") + "[tiers]")
+    assert parse(text, "mine").runners["twin"].node == "rack"
+
+
+@pytest.mark.parametrize(("more", "key"), [('kv_type = "f16"', "kv_type"), ('kv_type = "q8_0"\nslots = 2', "slots")])
+def test_an_ollama_has_one_kv_type_and_slot_count_for_all_its_models(more: str, key: str) -> None:
+    text = changed("[tiers]", runner("twin", "other", more) + "[tiers]")
+    with pytest.raises(ProfileError, match=rf"runners.twin.{key} differs from small .*allowed: (q8_0|1)"):
+        parse(text, "mine")
+
+
+def test_a_node_that_runs_nothing_is_refused() -> None:
+    text = changed(
+        "[runners.small]", '[nodes.idle]\nkind = "ollama"\nurl = "http://[::1]:1"\nclass = "local"\n[runners.small]'
+    )
+    with pytest.raises(ProfileError, match=r"nodes.idle runs nothing"):
+        parse(text, "mine")
+
+
+@pytest.mark.parametrize(
+    ("text", "what"), [("", "nodes is missing"), ("nodes = 3", "nodes takes"), ("nodes = {a = 1}", "nodes.a")]
+)
+def test_what_is_no_profile_at_all_is_refused(text: str, what: str) -> None:
+    with pytest.raises(ProfileError, match=what):
+        parse(text, "mine")
+
+
+def test_a_profile_without_tiers_is_refused() -> None:
+    text = re.sub(r"\[tiers\].*?\[\[", "[[", WHOLE, flags=re.DOTALL)
+    with pytest.raises(ProfileError, match="tiers is missing; it takes at least one of: fast, balanced, deep"):
+        parse(text, "mine")
+
+
+def test_text_that_nests_without_end_is_refused() -> None:
+    with pytest.raises(ProfileError, match="not TOML"):
+        parse("a = " + "[" * 100_000, "mine")
+
+
+def test_one_s_own_profile_is_read_from_its_path(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + WHOLE.encode())
+    assert load(str(path)) == parse(WHOLE, "mine")
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        ("no.toml", None, "No such file"),
+        ("bytes.toml", b"\xff\xfe", "not UTF-8"),
+        ("long.toml", b"#" * 1_000_001, "longer than"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named_without_its_folder(
+    tmp_path: Path, name: str, data: bytes | None, said: str
+) -> None:
+    if data is not None:
+        (tmp_path / name).write_bytes(data)
+    with pytest.raises(ProfileError, match=said) as caught:
+        load(str(tmp_path / name))
+    assert name in str(caught.value)
+    assert str(tmp_path) not in str(caught.value)
+
+
+def test_an_unknown_name_lists_the_profiles_there_are() -> None:
+    with pytest.raises(ProfileError, match=r"'rtx3081'; allowed: cpu, .*rtx3080.* ends in .toml"):
+        load("rtx3081")
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_every_shipped_profile_serves_every_command(name: str) -> None:
+    profile = load(name)
+    assert set(profile.commands) == {"orient", "update", "plan", "research", "validate", "ask"}
+    assert set(profile.tiers) == {"fast", "balanced", "deep"}
+    assert profile.description
+    for setting in profile.settings:
+        assert setting.ours
+        assert setting.why
+    json.dumps([dict(one.options) for one in profile.runners.values()])
+
+
+def ours(profile: Profile) -> dict[str, str]:
+    return {setting.name.removeprefix("OLLAMA_"): setting.ours for setting in profile.settings}
+
+
+def test_the_default_profile_is_what_a_10_gb_card_was_planned_for() -> None:
+    profile = load("rtx3080")
+    small, middle, deep = (profile.runners[profile.tiers[tier][0]] for tier in ("fast", "balanced", "deep"))
+    assert [(one.model, one.quantisation, one.num_ctx) for one in (small, middle, deep)] == [
+        ("llama3.2:3b", "Q4_K_M", 8192),
+        ("qwen2.5:7b", "Q4_K_M", 8192),
+        ("qwen3:8b", "Q4_K_M", 16384),
+    ]
+    assert [one.keep_alive for one in (small, middle, deep)] == [-1, -1, "5m"]
+    assert {one.kv_type for one in (small, middle, deep)} == {"q8_0"}
+    assert not any(one.think or one.offload for one in (small, middle, deep))
+    assert dict(profile.commands) == {
+        "orient": "fast",
+        "update": "balanced",
+        "plan": "balanced",
+        "research": "deep",
+        "validate": "deep",
+        "ask": "balanced",
+    }
+
+
+def test_the_settings_of_the_default_profile_agree_with_its_runners() -> None:
+    profile = load("rtx3080")
+    said = ours(profile)
+    assert set(said) == {
+        "MAX_LOADED_MODELS",
+        "NUM_PARALLEL",
+        "MAX_QUEUE",
+        "FLASH_ATTENTION",
+        "KV_CACHE_TYPE",
+        "KEEP_ALIVE",
+    }
+    residents = [one for one in profile.runners.values() if one.keep_alive == -1]
+    assert int(said["MAX_LOADED_MODELS"]) == len(residents)
+    for one in profile.runners.values():
+        assert str(one.slots) == said["NUM_PARALLEL"]
+        assert one.kv_type == said["KV_CACHE_TYPE"]
+    assert said["FLASH_ATTENTION"] == "1"
+
+
+# Weights in 10^9 bytes, KV bytes per token at q8_0, vocabulary + width: from the published geometry of each model.
+GEOMETRY = {
+    "llama3.2:3b": (2.012, 60928, 128256 + 3072),
+    "qwen2.5:7b": (4.677, 30464, 152064 + 3584),
+    "qwen3:8b": (5.022, 78336, 151936 + 4096),
+}
+
+
+def need(one: RunnerProfile) -> float:
+    """GiB of a runner: weights, KV cache, compute buffer with flash attention, CUDA context."""
+    weights, per_token, row = GEOMETRY[one.model]
+    batch = one.options["num_batch"]
+    return float(weights * 1e9 + per_token * one.num_ctx * one.slots + batch * row * 4) / 2**30 + 0.35
+
+
+def test_the_residents_of_the_default_profile_fit_beside_a_desktop() -> None:
+    runners = load("rtx3080").runners.values()
+    together = sum(need(one) for one in runners if one.keep_alive == -1)
+    assert together == pytest.approx(8.17, abs=0.02)
+    assert all(together + need(one) > 9.5 for one in runners if one.keep_alive != -1), "the deep one swaps in"
+    assert all(need(one) < 8.5 for one in runners)
+
+
+def test_another_address_reaches_every_local_ollama_and_no_other_node() -> None:
+    profile = with_url(parse(WHOLE, "mine"), "http://localhost:9999/")
+    assert profile.nodes["desk"].url == "http://localhost:9999"
+    assert profile.nodes["desk"].klass == "local"
+    assert profile.nodes["rack"] == parse(WHOLE, "mine").nodes["rack"]
+
+
+@pytest.mark.parametrize(
+    ("url", "klass"),
+    [
+        ("http://127.0.0.1:1", "local"),
+        ("http://127.8.9.10:1", "local"),
+        ("http://[::1]:1", "local"),
+        ("http://0.0.0.0:1", "local"),
+        ("http://LOCALHOST:1", "local"),
+        ("http://ollama.localhost:1", "local"),
+        ("http://host.docker.internal:1", "local"),
+        ("http://192.168.1.4:1", "lan"),
+        ("http://ollama:1", "lan"),
+        ("http://notlocalhost:1", "lan"),
+        ("http://127.0.0.1.evil.example:1", "lan"),
+        ("http://localhost.evil.example:1", "lan"),
+        ("https://8.8.8.8", "lan"),
+    ],
+)
+def test_an_address_on_another_machine_is_no_longer_local_for_private_notes(url: str, klass: str) -> None:
+    node = with_url(parse(WHOLE, "mine"), url).nodes["desk"]
+    assert (node.klass, node.trusted) == (klass, False)
+
+
+@pytest.mark.parametrize("url", ["localhost:11434", "", "http://", "http://a b", "file:///etc/passwd"])
+def test_an_address_that_cannot_be_used_names_its_variable(url: str) -> None:
+    with pytest.raises(ProfileError, match="KOS_OLLAMA_URL takes an address such as"):
+        with_url(parse(WHOLE, "mine"), url)
+
+
+def test_trust_is_given_to_lan_nodes_by_name() -> None:
+    profile = with_url(parse(WHOLE, "mine"), "http://192.168.1.4:1")
+    assert with_trust(profile, ["desk"]).nodes["desk"].trusted
+    assert not with_trust(parse(WHOLE, "mine"), ["desk"]).nodes["desk"].trusted
+    with pytest.raises(ProfileError, match=r"'attic' cannot be trusted; allowed: desk, rack"):
+        with_trust(profile, ["attic"])
+    cloud = parse(changed('class = "lan"', 'class = "cloud"').replace("trusted = true", ""), "mine")
+    with pytest.raises(ProfileError, match=r"'rack' cannot be trusted; allowed: desk"):
+        with_trust(cloud, ["rack"])
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("llama3.2", "llama3.2:latest", True),
+        ("llama3.2:3b", "llama3.2:1b", False),
+        ("Llama3.2:3B", "llama3.2:3b", True),
+        ("host:5000/team/m", "host:5000/team/m:latest", True),
+        ("a", "b", False),
+    ],
+)
+def test_a_model_s_name_without_a_tag_means_latest(one: str, other: str, same: bool) -> None:
+    assert same_model(one, other) is same
