@@ -3,12 +3,11 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from context.note import Note
-
 from commands.health import KINDS, Finding, counted, prerequisites
 from commands.survey import FINISHED, Project, Survey, cite, heading_at, status, unwell
 from context.assemble import Context, Passage
 from context.names import base_of, fold
+from context.note import Note
 from context.vault import Snapshot
 
 # Lines of one section at most; a briefing is read in a minute.
@@ -225,7 +224,7 @@ def _first_about(matter: Matter, note: Note) -> str:
 def _unlocks(matter: Matter, project: Project) -> list[str]:
     names = matter.snapshot.names
     targets = [names.resolve(link.target, project.note.path) for link in project.note.links if link.prop == "unlocks"]
-    known = [matter.snapshot.notes[path] for path in targets if path in matter.snapshot.notes]
+    known = [matter.snapshot.notes[path] for path in targets if path is not None and path in matter.snapshot.notes]
     return [f"  - unlocks {', '.join(_cite(matter, note) for note in known)}"] if known else []
 
 

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from context.note import Note
-
 from commands.survey import ACTIVE, FINISHED, Survey, is_template, status
 from context.graph import cycles
 from context.names import base_of
+from context.note import Note
 from context.query import dated
 from context.vault import Snapshot, kind
 
@@ -124,7 +123,7 @@ def _prerequisites(snapshot: Snapshot, notes: Mapping[str, Note]) -> Iterator[Fi
 def prerequisites(snapshot: Snapshot, note: Note) -> list[str]:
     """The notes that a project names in its property `prerequisites`, in order; missing ones are left out."""
     found = (snapshot.names.resolve(link.target, note.path) for link in note.links if link.prop == "prerequisites")
-    return [path for path in found if path in snapshot.notes]
+    return [path for path in found if path is not None and path in snapshot.notes]
 
 
 def _places(snapshot: Snapshot, notes: Mapping[str, Note]) -> Iterator[Finding]:

@@ -5,12 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from context.frontmatter import read
-from inference.fleet import Fleet
-
 from commands.gather import WAYS
 from context.cache import Cache
+from context.frontmatter import read
 from context.vault import Vault
+from inference.fleet import Fleet
 from prompts import SHIPPED, Prompt, parse, shipped_text
 
 if TYPE_CHECKING:

@@ -7,6 +7,19 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from commands import events, health
+from commands.brief import ANSWERS, Matter, facts
+from commands.check import citations
+from commands.events import FINAL, Event
+from commands.gate import Gate
+from commands.gather import WAYS
+from commands.house import House
+from commands.select import Selected, Selection, build, kept_receipt
+from commands.select import replay as replay_receipt
+from context.assemble import BYTES4, Context, Counter, Passage
+from context.cache import digest
+from context.calendar import WEEKDAYS, Calendar, CalendarError, calendar
+from context.query import scope
 from inference.node import (
     DeadlineExceeded,
     InferenceError,
@@ -18,19 +31,6 @@ from inference.node import (
     Usage,
 )
 from inference.policy import Decision, Wanted
-
-from commands import events, health
-from commands.brief import ANSWERS, Matter, facts
-from commands.check import Gate, citations
-from commands.events import FINAL, Event
-from commands.gather import WAYS
-from commands.house import House
-from commands.select import Selected, Selection, build, kept_receipt
-from commands.select import replay as replay_receipt
-from context.assemble import BYTES4, Context, Counter, Passage
-from context.cache import digest
-from context.calendar import WEEKDAYS, Calendar, CalendarError, calendar
-from context.query import scope
 from prompts import Prompt
 
 # What a chat template adds around two messages, in tokens; generous for every template known.

@@ -250,7 +250,7 @@ def open_cache(
     setting: str,
     *,
     vault_id: str,
-    path: Path,
+    path: Path | None,
     ttl_seconds: int = TTL_SECONDS,
     loopback: tuple[str, int] = LOOPBACK,
     is_local: Callable[[str], bool] = is_loopback,
@@ -260,7 +260,8 @@ def open_cache(
     Args:
         setting: See `ALLOWED`. `auto` takes the Redis on loopback if it answers now, else the SQLite file.
         vault_id: Keeps the keys of one vault apart: `kos:<vault id>:`.
-        path: The SQLite file: the store itself, or what stands in for Redis and keeps private values.
+        path: The SQLite file: the store itself, or what stands in for Redis and keeps private values. None keeps in
+            memory what would lie there.
         ttl_seconds: How long a value is kept.
         loopback: Where `auto` looks for a Redis.
         is_local: Whether private values may go to a Redis on this host. A Unix socket is always local.

@@ -9,7 +9,7 @@ from dataclasses import astuple, dataclass
 from typing import Any
 
 from context.frontmatter import read
-from context.names import fold
+from context.names import base_of, fold
 from context.scan import Block, Heading, Link, Task, scan, wikilinks
 
 __all__ = ["Block", "Heading", "Link", "Note", "Task", "decode", "from_row", "parse", "to_row"]
@@ -57,6 +57,11 @@ class Note:
     blocks: tuple[Block, ...]
     flags: tuple[str, ...]
     private: bool
+
+    @property
+    def title(self) -> str:
+        """Its name: that of the file without folder and ending, as Obsidian shows it."""
+        return base_of(self.path)
 
 
 def decode(data: bytes) -> tuple[str, str]:

@@ -218,8 +218,9 @@ def _region_end(text: str, begin: int, mark: str, missing: dict[str, int], start
 
 
 def _opens_fence(text: str, begin: int, after: int, start: int) -> bool:
-    """Whether a run of ``` or ~~~ stands where a fence may (CommonMark 4.5): first on its line but for quotes and list
-    marks, and with no backtick in the rest of a ``` line.
+    """Whether a run of ``` or ~~~ stands where a fence may (CommonMark 4.5).
+
+    It is the first on its line but for quote and list marks, and no backtick follows on a ``` line.
     """
     reach = max(start, begin - _PREFIX_CHARS)
     line = text.rfind("\n", reach, begin) + 1 or (reach if reach == start else begin + 1)

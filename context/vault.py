@@ -181,7 +181,8 @@ class Vault:
         gone = [path for path in known if path not in stats]
         seen = self._clock() if known else 0.0
         changed = self._parse(stale, known, gone, notes, ages, seen)
-        if changed or gone or files != self.snapshot.files or settings != self.snapshot.settings:
+        # Also when files were only touched: their new time stamps are what the next look compares with.
+        if stale or gone or files != self.snapshot.files or settings != self.snapshot.settings:
             self.snapshot = self._next(files, notes, ages, settings, changed)
         return len(changed) + len(gone)
 
@@ -304,15 +305,15 @@ class Vault:
 
 def _checked(root: Path) -> Path:
     name = root.name or str(root)
-    if not root.exists():
-        raise VaultError(
-            f"there is no folder {name!r}", "Name the folder of your vault with --vault PATH or KOS_VAULT."
-        )
-    if not root.is_dir():
-        raise VaultError(f"{name!r} is a file, not a vault", "Name the folder that holds your notes, not one of them.")
     try:
         with os.scandir(root):
             return root.resolve()
+    except FileNotFoundError:
+        hint = "Name the folder of your vault with --vault PATH or KOS_VAULT."
+        raise VaultError(f"there is no folder {name!r}", hint) from None
+    except NotADirectoryError:
+        hint = "Name the folder that holds your notes, not one of them."
+        raise VaultError(f"{name!r} is a file, not a vault", hint) from None
     except OSError:
         raise VaultError(f"the folder {name!r} cannot be listed", "Give yourself read permission on it.") from None
 

@@ -221,7 +221,8 @@ def _listener(config: Config) -> Iterator[socket.socket]:
             bound = socket.create_server((config.host, config.port), family=family, backlog=_BACKLOG)
     except OSError as error:
         where = config.uds or f"{config.host}:{config.port}"
-        raise ServeError(f"cannot listen on {where}: {error.strerror or error}") from None
+        why = (error.strerror or str(error)).partition(" (while")[0]  # asyncio's sibling says the address again
+        raise ServeError(f"cannot listen on {where}: {why}") from None
     try:
         yield bound
     finally:

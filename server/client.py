@@ -5,7 +5,7 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -124,7 +124,7 @@ class _Connection(http.client.HTTPConnection):
 
 def events(
     service: Service, command: str, body: Mapping[str, Any], *, silence: float = SILENCE_SECONDS
-) -> Iterator[Event]:
+) -> Generator[Event, None, None]:
     """Run a command and give its events as they come, `done` or `failed` last.
 
     Closing the iterator before that cancels the run at the service as well.

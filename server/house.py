@@ -4,13 +4,12 @@ import asyncio
 import logging
 from pathlib import Path
 
-from inference.fleet import Fleet
-from inference.profile import load, with_url
-
 from commands.house import House, Settings, shipped_prompts
 from context.cache import open_cache
 from context.index import Index
 from context.vault import Vault, VaultOptions
+from inference.fleet import Fleet
+from inference.profile import Profile, load, with_url
 from prompts import shipped_text
 from server.config import Config, ConfigError, vault_dir
 
@@ -38,21 +37,15 @@ def _open(config: Config, *, watch: bool) -> House:
     if config.vault is None:
         raise ConfigError("no vault is named")
     prompts = shipped_prompts()
-    profile = load(config.profile)
-    if config.ollama_url:
-        profile = with_url(profile, config.ollama_url)
-    options = VaultOptions(
-        private_tags=frozenset(config.private_tags),
-        private_folders=config.private_folders,
-        moc_types=frozenset(config.moc_types),
-    )
+    profile = profile_of(config)
+    options = vault_options(config)
     folder = _writable(config)
     index = Index(folder / "index.sqlite" if folder else None, made_with=options.fingerprint)
     vault = Vault(config.vault, index, options)
     cache = open_cache(
-        config.cache if folder or config.cache != "sqlite" else "memory",
+        config.cache,
         vault_id=folder.name if folder else "unnamed",
-        path=folder / "cache.sqlite" if folder else Path("cache.sqlite"),
+        path=folder / "cache.sqlite" if folder else None,
         ttl_seconds=config.cache_ttl_seconds,
     )
     house = House(
@@ -74,6 +67,25 @@ def _open(config: Config, *, watch: bool) -> House:
 
         house.watch = Watch(vault)
     return house
+
+
+def profile_of(config: Config) -> Profile:
+    """The profile in force, with the address that the configuration sets instead of its own.
+
+    Raises:
+        inference.profile.ProfileError: it cannot be used.
+    """
+    profile = load(config.profile)
+    return with_url(profile, config.ollama_url) if config.ollama_url else profile
+
+
+def vault_options(config: Config) -> VaultOptions:
+    """How the vault is read; an index made with other options is built again."""
+    return VaultOptions(
+        private_tags=frozenset(config.private_tags),
+        private_folders=config.private_folders,
+        moc_types=frozenset(config.moc_types),
+    )
 
 
 def _writable(config: Config) -> Path | None:

@@ -23,9 +23,10 @@ BODY_BYTES = 1 << 20
 BODY_SECONDS = 30
 HEAD_BYTES = 16 << 10
 HEAD_SECONDS = 10
-# Bytes that may follow a head: a body in chunks of one byte, and what is still read of a request that was refused, so
-# that a client that sends first and reads later sees the answer.
-_REST_BYTES = 16 << 20
+# What is still read of a request that was refused, so that a client that sends first and reads later sees the answer.
+_SPILL_BYTES = 16 << 20
+# Sizes of chunks, their extensions and trailers: a body of the largest size in chunks of three bytes.
+_FRAMING_BYTES = 2 << 20
 _PREFLIGHT = (
     (b"access-control-allow-methods", ", ".join(METHODS).encode()),
     (b"access-control-allow-headers", b"authorization, content-type, last-event-id"),
@@ -258,8 +259,8 @@ def _head_too_large() -> Refusal:
 class DoorProtocol(HttpToolsProtocol):
     """HTTP for which a connection that asks for nothing is closed: its head must be complete 10 seconds after it began.
 
-    uvicorn keeps half-open connections for ever, and its limit of connections would lock everybody out instead. Nor does
-    it bound what comes after a head: trailers, the framing of chunks, the body of a request that was refused.
+    uvicorn keeps half-open connections for ever, and its limit of connections would lock everybody out instead. It does
+    not bound what follows a head either: trailers, the framing of chunks, the body of a request that was refused.
     """
 
     head_seconds = HEAD_SECONDS
@@ -268,7 +269,8 @@ class DoorProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._deadline: asyncio.TimerHandle | None = None
         self._head = -1  # bytes of an unfinished head; -1 outside of one
-        self._rest = 0  # bytes since the last head, framing included
+        self._framing = 0  # bytes since the last head that are no body
+        self._spilt = 0  # bytes of a body that nobody reads any more
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn does
         """Start the clock."""
@@ -285,8 +287,8 @@ class DoorProtocol(HttpToolsProtocol):
         counted = self._head >= 0
         super().data_received(data)
         if self._head < 0:
-            self._rest += len(data)
-            if self._rest > _REST_BYTES:
+            self._framing += len(data)
+            if self._framing > _FRAMING_BYTES or self._spilt > _SPILL_BYTES:
                 self.transport.abort()
         elif counted:
             self._head += len(data)
@@ -308,11 +310,18 @@ class DoorProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """A head is complete."""
         self._head = -1
-        self._rest = 0
+        self._framing = self._spilt = 0
         self._disarm()
         super().on_headers_complete()
         if self.parser.should_upgrade():  # not done; but the parser reads no further request on this connection
             self.cycle.keep_alive = False
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of a body."""
+        super().on_body(body)
+        self._framing -= len(body)
+        if self.cycle.response_complete:
+            self._spilt += len(body)
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words are replaced by ours
         """Answer bytes that are not HTTP, in the shape of all errors."""
@@ -324,8 +333,9 @@ class DoorProtocol(HttpToolsProtocol):
     def _answering(self) -> bool:
         """Whether a request that came whole waits for its answer: then nothing else may be written now."""
         cycle = self.cycle
-        due = cycle is not None and not cycle.response_complete and (cycle.response_started or not cycle.more_body)
-        return due or bool(self.pipeline)
+        if self.pipeline or cycle is None or cycle.response_complete:
+            return bool(self.pipeline)
+        return cycle.response_started or not cycle.more_body
 
     def _refuse(self, why: Refusal) -> None:
         if self.transport.is_closing():

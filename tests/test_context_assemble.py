@@ -15,8 +15,8 @@ def _passage(path: str, start: int, size: int, lane: str, score: float, why: str
 
 
 def test_each_lane_gets_its_share_before_any_gets_more() -> None:
-    many = [_passage(f"r{n}.md", 0, 380, "recent", 100 - n) for n in range(20)]
-    few = [_passage("p.md", 0, 380, "projects", 1)]
+    many = [_passage(f"r{n}.md", 0, 480, "recent", 100 - n) for n in range(20)]
+    few = [_passage("p.md", 0, 480, "projects", 1)]
     context = assemble([*many, *few], 500, shares={"recent": 0.5, "projects": 0.3}, order=["projects", "recent"])
     assert [p.lane for p in context.passages] == ["projects", "recent", "recent", "recent"]
     assert {p.path for p in context.passages} == {"p.md", "r0.md", "r1.md", "r2.md"}
@@ -25,7 +25,7 @@ def test_each_lane_gets_its_share_before_any_gets_more() -> None:
 
 
 def test_what_is_left_of_a_share_goes_to_the_others() -> None:
-    context = assemble([_passage(f"{n}.md", 0, 390, "b", n) for n in range(4)], 400, shares={"a": 0.9, "b": 0.1}, order=["a", "b"])
+    context = assemble([_passage(f"{n}.md", 0, 500, "b", n) for n in range(4)], 400, shares={"a": 0.9, "b": 0.1}, order=["a", "b"])
     assert len(context.passages) == 3
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from context.graph import build, cycles, update
 from context.names import Names
 from context.note import parse
-from vaults import open_vault
+from tests.vaults import open_vault
 
 FILES = {
     "A.md": '---\nup: "[[Map]]"\n---\n[[B]] ![[C#Part]] [[B|again]] [here](B.md) [[Nowhere]] [[A]]',

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from context.maps import Member, Step, heading_paths, members, walk
 from context.note import parse
-from vaults import open_vault
+from tests.vaults import open_vault
 
 PROSE = "A long paragraph of plain prose about one thing. " * 40
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from context.query import QueryError, Scope, conditions, dated, scope, select
 from context.vault import Snapshot
-from vaults import open_vault
+from tests.vaults import open_vault
 
 FILES = {
     "P/Alpha.md": "---\ntype: project\nstatus: Active\nlevel: foundation\ndue: 2025-09-20\nrank: 3\nunlocks: ['[[Beta]]']\ndone: false\n---\n#home/lab\n[[Log]]",

@@ -1,0 +1,190 @@
+"""What people see: the answer on standard output; progress, sources and notices on standard error."""
+
+import os
+import sys
+import unicodedata
+from collections.abc import Iterable, Mapping
+from typing import Any, TextIO
+
+from commands.events import FINAL, Event
+
+# What a terminal would obey: control characters but for tab and newline, those of eight bits included.
+_OBEYED = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)), "\ufffd")
+_ERASE = "\r\x1b[2K"
+_DIM, _BOLD, _PLAIN = "\x1b[2m", "\x1b[1m", "\x1b[0m"
+_WIDTH = 80
+# Notes named in one line of progress.
+_NAMED = 4
+
+
+class Screen:
+    """Shows one run.
+
+    Standard output gets the answer, to the byte, and nothing else. Progress is one line on standard error that is
+    written over and erased; where that is no terminal, or one that cannot erase, there is none.
+
+    Args:
+        stream: show the answer as it comes; None does so on a terminal.
+        silent: show nothing, for a program that reads.
+    """
+
+    def __init__(self, *, stream: bool | None = None, silent: bool = False) -> None:
+        self.final: Event | None = None
+        self._out: TextIO = sys.stdout
+        self._err: TextIO = sys.stderr
+        self._silent = silent
+        self._stream = (self._out.isatty() if stream is None else stream) and not silent
+        self._person = self._err.isatty() and not silent
+        self._smart = self._person and os.environ.get("TERM", "") not in ("", "dumb")
+        self._colour = self._smart and not os.environ.get("NO_COLOR")
+        self._line = False  # a line of progress stands there
+        self._given = ""  # the end of what was streamed
+        self._model = ""
+
+    def event(self, event: Event) -> None:
+        """Show one event of a run, and keep the one that ends it in `final`."""
+        if event.name in FINAL:
+            self.final = event
+        elif event.name == "token" and self._stream:
+            self._token(str(event.data["text"]))
+        elif event.name == "decided":
+            decision = event.data["decision"]
+            tier = f", tier {decision['tier']}" if decision["tier"] else ""
+            self._model = f"{decision['model']} on {decision['node']}{tier}"
+            self.progress(self._model)
+        elif event.name == "gathered":
+            self.progress(_gathered(event.data))
+        elif event.name == "phase":
+            self.progress(_phase(event.data))
+
+    def progress(self, text: str) -> None:
+        """Say what is being done, in the place of what was said before."""
+        # On the terminal that shows the answer, a line in the middle of it would be in the way.
+        if not self._smart or (self._given and self._out.isatty()):
+            return
+        self._write(self._err, _ERASE + self._dim(_clipped(line_of(text), _columns(self._err) - 1)))
+        self._line = True
+
+    def clear(self) -> None:
+        """Erase the line of progress, and end the line of an answer that was streamed."""
+        self._erase()
+        if self._given and not self._given.endswith("\n"):
+            self._given = "\n"
+            self._write(self._out, "\n")
+
+    def done(self, data: Mapping[str, Any], *, dry_run: bool) -> None:
+        """Show the end of a run that was answered: the answer unless it was streamed, sources, notices."""
+        self.clear()
+        if dry_run:
+            self._sources(self._out, data["sources"])
+        elif not self._given and data["answer"]:
+            self._write(self._out, self._shown(data["answer"]) + ("" if data["answer"].endswith("\n") else "\n"))
+        if self._person:
+            if not dry_run:
+                self._sources(self._err, data["sources"], lead="\n")
+            self._summary(data, dry_run=dry_run)
+        for finding in data["findings"]:
+            if not finding["path"]:  # what is about a note stands in the answer
+                away = "model" in data["degraded"] and finding["weight"] == "error"
+                lead = "answered from the vault alone: " if away else ""
+                self.notice(f"{lead}{finding['message']}", finding["hint"])
+
+    def notice(self, message: str, hint: str = "") -> None:
+        """Tell a person something; seen by those who read standard error, on a terminal or not."""
+        self.clear()
+        self._write(self._err, f"kos: {line_of(message)}\n" + (f"     {line_of(hint)}\n" if hint else ""))
+
+    def write(self, text: str) -> None:
+        """Write to standard output; a terminal gets nothing that it would obey."""
+        self.clear()
+        self._write(self._out, self._shown(text))
+
+    def heading(self, text: str) -> None:
+        """Write a line to standard output that stands out on a terminal."""
+        bold = self._colour and self._out.isatty()
+        self.clear()
+        self._write(self._out, f"{_BOLD}{line_of(text)}{_PLAIN}\n" if bold else f"{line_of(text)}\n")
+
+    def _token(self, text: str) -> None:
+        if text:
+            self._erase()
+            self._given = text
+            self._write(self._out, self._shown(text))
+
+    def _erase(self) -> None:
+        if self._line:
+            self._line = False
+            self._write(self._err, _ERASE)
+
+    def _sources(self, to: TextIO, sources: Iterable[Mapping[str, Any]], lead: str = "") -> None:
+        notes: dict[tuple[str, str], list[str]] = {}
+        for source in sources:
+            headings = notes.setdefault((source["path"], source["why"]), [])
+            heading = source["heading"].rpartition(" > ")[2]
+            if heading and heading not in headings:
+                headings.append(heading)
+        if notes:
+            lines = [f"  {path}{_listed(headings)}: {why}" for (path, why), headings in notes.items()]
+            title = f"{_BOLD}Sources{_PLAIN}" if self._colour and to.isatty() else "Sources"
+            self._write(to, lead + "\n".join([title, *map(line_of, lines)]) + "\n")
+
+    def _summary(self, data: Mapping[str, Any], *, dry_run: bool) -> None:
+        seconds = data["timings"].get("total_ms", 0) / 1000
+        usage = data["usage"]
+        if dry_run:
+            text = f"Dry run: {usage['prompt_tokens']} tokens would go to {self._model or 'no model'}."
+        else:
+            alone = not self._model or "model" in data["degraded"]
+            kept = ", kept from before" if data["cached"] else ""
+            text = f"{'no model' if alone else self._model}{kept}, {seconds:.1f} s"
+        self._write(self._err, self._dim(line_of(text)) + "\n")
+
+    def _shown(self, text: str) -> str:
+        return text.replace("\r\n", "\n").translate(_OBEYED) if self._out.isatty() else text
+
+    def _dim(self, text: str) -> str:
+        return f"{_DIM}{text}{_PLAIN}" if self._colour else text
+
+    def _write(self, to: TextIO, text: str) -> None:
+        if not self._silent:
+            to.write(text)
+            to.flush()
+
+
+def line_of(text: str) -> str:
+    """A text on one line, without anything that a terminal would obey."""
+    return " ".join(text.split("\n")).translate(_OBEYED)
+
+
+def _gathered(data: Mapping[str, Any]) -> str:
+    reasons = {passage["path"]: passage["why"] for passage in data["passages"]}
+    first = ", ".join(f"{path} ({why})" for path, why in list(reasons.items())[:_NAMED])
+    return f"{len(data['passages'])} passages of {len(reasons)} notes, {data['tokens']} tokens: {first}"
+
+
+def _phase(data: Mapping[str, Any]) -> str:
+    of = f": {data['n']} of {data['total']}" if data["total"] else ""
+    detail = f" {data['detail']}" if data["detail"] else ""
+    return f"{data['name']}{detail}{of}"
+
+
+def _listed(headings: Iterable[str]) -> str:
+    listed = "; ".join(headings)
+    return f" ({listed})" if listed else ""
+
+
+def _columns(stream: TextIO) -> int:
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or _WIDTH
+    except (OSError, ValueError):
+        return _WIDTH
+
+
+def _clipped(text: str, columns: int) -> str:
+    """A text cut to so many columns, so that it fills one line and can be erased."""
+    width = 0
+    for place, letter in enumerate(text):
+        width += 2 if unicodedata.east_asian_width(letter) in "WF" else 1
+        if width > columns:
+            return text[: max(place - 1, 0)] + "…"
+    return text
