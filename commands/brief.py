@@ -1,18 +1,20 @@
 """Answers without a model: cited Markdown made from the vault alone."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from commands.health import KINDS, Finding, counted, prerequisites
-from commands.survey import FINISHED, Project, Survey, cite, heading_at, status, unwell
+from commands.survey import FINISHED, Project, Survey, cite, heading_at, is_template, status, unwell
 from context.assemble import Context, Passage
-from context.names import base_of, fold
+from context.names import fold
 from context.note import Note
 from context.vault import Snapshot
 
 # Lines of one section at most; a briefing is read in a minute.
 _LINES = 8
 _QUOTE = 240
+_BLOCK_ID = re.compile(r"\s+\^[A-Za-z0-9-]+$")
 _WAITING = ("block", "wait", "stuck")
 
 
@@ -33,7 +35,8 @@ def briefing(matter: Matter) -> str:
     sections = {
         "Last days": _days(matter),
         "Active projects": [_project(matter, one) for one in survey.projects if not one.blocked],
-        "Due": _due(matter),
+        "Overdue": _due(matter, overdue=True),
+        "Due this week": _due(matter, overdue=False),
         "Blocked": [_blocked(matter, one) for one in survey.projects if one.blocked],
         "Changed": [f"- {_cite(matter, note)}: {why}." for note, why in survey.changed],
         "Systems": _systems(matter),
@@ -53,14 +56,15 @@ def skeleton(matter: Matter) -> str:
         if task.status not in {"x", "X", "-"} and not task.due and not task.scheduled
     ]
     sections = {
-        "Reflection": [f"- {day.isoformat()}: {_cite(matter, note)}" for note, day in survey.recent],
+        "Reflection": _days(matter, most=1),
         "Open ends": open_ends,
         "Projects": [
             line
             for one in survey.projects
             for line in (_blocked(matter, one) if one.blocked else _project(matter, one), *_unlocks(matter, one))
         ],
-        "Due": _due(matter),
+        "Overdue": _due(matter, overdue=True),
+        "Due this week": _due(matter, overdue=False),
         "Ready to start": _ready(matter),
     }
     return _sections(sections, lines=16) or "The vault holds no projects or dated tasks to plan with."
@@ -72,9 +76,10 @@ def findings(matter: Matter) -> str:
     if not passages:
         return "The vault holds nothing that fits these words."
     lines = []
-    for passage in sorted(passages, key=lambda one: -one.score)[:_LINES]:
+    # Scores compare within a lane only: what the words found comes first, then what was gathered for other reasons.
+    for passage in sorted(passages, key=lambda one: (one.lane != "search", -one.score))[:_LINES]:
         note = matter.snapshot.notes.get(passage.path)
-        quote = _quote(passage)
+        quote = _quote(passage, note.body if note else 0)
         if note is not None and quote:
             lines.append(f"- {_cite(matter, note, passage.heading)}\n  > {quote}")
     return "This is what the vault holds on it:\n\n" + "\n".join(lines)
@@ -105,12 +110,12 @@ ANSWERS: Mapping[str, Callable[[Matter], str]] = {
 def facts(matter: Matter, kind: str) -> str:
     """What is exact and read without a model, for the instructions of a prompt."""
     if kind == "health":
-        return "\n".join(f"- {one.message}" for one in matter.findings[:60]) or "- none"
+        return "\n".join(f"- {_link(matter, one)}{one.message}" for one in matter.findings[:60]) or "- none"
     survey = matter.survey
     lines = [f"- {survey.late}"] if survey.late else []
     lines += [_project(matter, one) for one in survey.projects if not one.blocked]
     lines += [_blocked(matter, one) for one in survey.projects if one.blocked]
-    lines += _due(matter)[:_LINES]
+    lines += [*_due(matter, overdue=True)[:_LINES], *_due(matter, overdue=False)[:_LINES]]
     lines += [line for one in survey.projects for line in _unlocks(matter, one)] if kind == "skeleton" else []
     lines += _systems(matter, only_unwell=True)
     return "\n".join(lines) or "- the vault holds no projects, dated tasks or systems"
@@ -125,11 +130,11 @@ def _sections(sections: Mapping[str, Sequence[str]], lines: int = _LINES) -> str
     return "\n\n".join(parts)
 
 
-def _days(matter: Matter) -> list[str]:
+def _days(matter: Matter, most: int = 3) -> list[str]:
     lines = []
     for note, day in matter.survey.recent:
         text = matter.text(note.path)
-        said = [line for line in _log_lines(note, text) if line[1]][:3]
+        said = [line for line in _log_lines(note, text) if line[1]][:most]
         if not said:
             lines.append(f"- {_cite(matter, note)}")
         lines += [
@@ -159,7 +164,7 @@ def _log_lines(note: Note, text: str) -> Iterable[tuple[str, str]]:
             or plain.startswith("[")
         )
         if not skip and "::" not in plain and len(plain) > 12:
-            yield heading_at(note, at), _short(plain)
+            yield heading_at(note, at), _short(_BLOCK_ID.sub("", plain))
         at += len(line)
 
 
@@ -190,9 +195,11 @@ def _blocked(matter: Matter, project: Project) -> str:
     return f"- {_cite(matter, project.note, heading)} is {project.status}" + (f": {_short(reason)}" if reason else "")
 
 
-def _due(matter: Matter) -> list[str]:
+def _due(matter: Matter, *, overdue: bool) -> list[str]:
     lines = []
     for due in matter.survey.tasks:
+        if due.overdue is not overdue:
+            continue
         day = due.day.isoformat()
         when = f"overdue since {day}" if due.overdue else "today" if due.day == matter.survey.today else day
         place = _cite(matter, due.note, heading_at(due.note, due.task.start))
@@ -232,6 +239,8 @@ def _ready(matter: Matter) -> list[str]:
     """Planned projects whose prerequisites are all done."""
     lines = []
     for note in matter.snapshot.of_type("project"):
+        if is_template(matter.snapshot, note.path):
+            continue
         needed = [matter.snapshot.notes[path] for path in prerequisites(matter.snapshot, note)]
         waits = [one for one in needed if status(one) not in FINISHED and one.properties.get("type") == "project"]
         if status(note) == "planned" and not waits:
@@ -245,11 +254,12 @@ def _cite(matter: Matter, note: Note, heading: str = "") -> str:
 
 def _link(matter: Matter, finding: Finding) -> str:
     note = matter.snapshot.notes.get(finding.path)
-    return f"{_cite(matter, note)}: " if note is not None and base_of(finding.path) not in finding.message else ""
+    return f"{_cite(matter, note)}: " if note is not None else ""
 
 
-def _quote(passage: Passage) -> str:
-    lines = [line.strip() for line in passage.text.splitlines()]
+def _quote(passage: Passage, body: int) -> str:
+    """The beginning of a passage as one line, without properties, headings and code."""
+    lines = [line.strip() for line in passage.text[max(0, body - passage.start) :].splitlines()]
     return _short(" ".join(line for line in lines if line and not line.startswith(("---", "#", "```"))))
 
 

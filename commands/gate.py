@@ -35,7 +35,7 @@ _BEFORE_FENCE = re.compile(r"[ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+[ \t>]*)*")
 # After these, `<` opens no tag.
 _NO_TAG = frozenset(" \t\n0123456789=-")
 # Two characters that, put side by side by what was taken out between them, would make a mark of their own.
-_NEVER_JOINED = frozenset({("[", "["), ("!", "["), ("]", "("), ("`", "`"), ("~", "~"), ("]", ":")})
+_NEVER_JOINED = frozenset({("[", "["), ("!", "["), ("]", "("), ("`", "`"), ("~", "~")})
 _NO_MARKS = str.maketrans("", "", "[]<>`\\")
 _NO_BRACKETS = str.maketrans("", "", "[]")
 # Code blocks and inline code that a plugin runs inside the vault.
@@ -113,7 +113,8 @@ class Gate:
     def _show(self, text: str) -> None:
         if not text:
             return
-        if (self.given[-1:], text[0]) in _NEVER_JOINED or self._joins_address(text):
+        definition = text[0] == ":" and self.given.endswith("]") and not self.given.endswith("]]")
+        if definition or (self.given[-1:], text[0]) in _NEVER_JOINED or self._joins_address(text):
             text = " " + text
         self.given += text
         *whole, last = (self._line + text).split("\n")

@@ -36,7 +36,7 @@ KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One fault: its kind (a key of `KINDS`), the note, and a sentence for people."""
+    """One fault: its kind (a key of `KINDS`), the note, and what is said of it, for people."""
 
     kind: str
     path: str
@@ -67,14 +67,14 @@ def _flags(notes: Iterable[Note]) -> Iterator[Finding]:
         for flag in note.flags:
             about = flag.split(":", 1)[0]
             code = {"frontmatter": "unreadable_properties", "unreadable": "unreadable_note"}.get(about, "flagged_note")
-            yield Finding(code, note.path, f"{base_of(note.path)}: {flag}")
+            yield Finding(code, note.path, flag)
 
 
 def _links(snapshot: Snapshot, notes: Mapping[str, Note]) -> Iterator[Finding]:
     for path, targets in snapshot.graph.unresolved.items():
         if path in notes:
             for target in targets:
-                yield Finding("unresolved_link", path, f"{base_of(path)} links to [[{target}]], which does not exist")
+                yield Finding("unresolved_link", path, f"links to “{target}”, which does not exist")
 
 
 def _work(snapshot: Snapshot, notes: Iterable[Note], survey: Survey) -> Iterator[Finding]:
@@ -83,13 +83,11 @@ def _work(snapshot: Snapshot, notes: Iterable[Note], survey: Survey) -> Iterator
             yield Finding(
                 "overdue_task",
                 due.note.path,
-                f"{base_of(due.note.path)}: {due.task.text.strip()[:120]} (since {due.day})",
+                f"{due.task.text.strip()[:120]} (since {due.day})",
             )
     for project in survey.projects:
         if project.due and project.due < survey.today:
-            yield Finding(
-                "overdue_project", project.note.path, f"{base_of(project.note.path)} was due on {project.due}"
-            )
+            yield Finding("overdue_project", project.note.path, f"was due on {project.due}")
     for note in notes:
         if kind(note) != "project" or status(note) not in ACTIVE:
             continue
@@ -101,9 +99,7 @@ def _work(snapshot: Snapshot, notes: Iterable[Note], survey: Survey) -> Iterator
         ]
         last = max((day for day in days if day and day <= survey.today), default=None)
         if last is not None and survey.today - last > _STALE:
-            yield Finding(
-                "stale_project", note.path, f"{base_of(note.path)} is active, but nothing speaks of it since {last}"
-            )
+            yield Finding("stale_project", note.path, f"is active, but nothing speaks of it since {last}")
 
 
 def _prerequisites(snapshot: Snapshot, notes: Mapping[str, Note]) -> Iterator[Finding]:
@@ -116,7 +112,7 @@ def _prerequisites(snapshot: Snapshot, notes: Mapping[str, Note]) -> Iterator[Fi
             other = snapshot.notes[one]
             if status(notes[path]) in ACTIVE and kind(other) == "project" and status(other) not in FINISHED:
                 state = status(other) or "without a status"
-                message = f"{base_of(path)} is active, but its prerequisite {base_of(one)} is {state}"
+                message = f"is active, but its prerequisite {base_of(one)} is {state}"
                 yield Finding("started_before_prerequisite", path, message)
 
 
@@ -133,7 +129,7 @@ def _places(snapshot: Snapshot, notes: Mapping[str, Note]) -> Iterator[Finding]:
         same = [one for one in snapshot.names.same_name(name) if one.endswith(".md")]
         if len(same) > 1 and name not in seen:
             seen.add(name)
-            yield Finding("ambiguous_name", path, f"{len(same)} notes are called {name}: {', '.join(same)}")
+            yield Finding("ambiguous_name", path, f"{len(same)} notes have this name: {', '.join(same)}")
         linked = snapshot.graph.back.get(path) or snapshot.graph.out.get(path)
         if (
             not linked
@@ -141,7 +137,7 @@ def _places(snapshot: Snapshot, notes: Mapping[str, Note]) -> Iterator[Finding]:
             and path not in snapshot.maps
             and not note.path.endswith(".canvas")
         ):
-            yield Finding("orphan", path, f"{name} neither links to a note nor is linked from one")
+            yield Finding("orphan", path, "neither links to a note nor is linked from one")
 
 
 def counted(findings: Iterable[Finding]) -> dict[str, list[Finding]]:

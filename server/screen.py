@@ -3,7 +3,7 @@
 import os
 import sys
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, TextIO
 
 from commands.events import FINAL, Event
@@ -15,6 +15,8 @@ _DIM, _BOLD, _PLAIN = "\x1b[2m", "\x1b[1m", "\x1b[0m"
 _WIDTH = 80
 # Notes named in one line of progress.
 _NAMED = 4
+# Reasons for one note in the list of sources.
+_REASONS = 3
 
 
 class Screen:
@@ -117,14 +119,12 @@ class Screen:
             self._write(self._err, _ERASE)
 
     def _sources(self, to: TextIO, sources: Iterable[Mapping[str, Any]], lead: str = "") -> None:
-        notes: dict[tuple[str, str], list[str]] = {}
+        """One line for each note, with the reasons for all its passages."""
+        notes: dict[str, dict[str, None]] = {}
         for source in sources:
-            headings = notes.setdefault((source["path"], source["why"]), [])
-            heading = source["heading"].rpartition(" > ")[2]
-            if heading and heading not in headings:
-                headings.append(heading)
+            notes.setdefault(source["path"], {}).update(dict.fromkeys(source["why"].split("; ")))
         if notes:
-            lines = [f"  {path}{_listed(headings)}: {why}" for (path, why), headings in notes.items()]
+            lines = [f"  {path}: {_several(reasons)}" for path, reasons in notes.items()]
             title = f"{_BOLD}Sources{_PLAIN}" if self._colour and to.isatty() else "Sources"
             self._write(to, lead + "\n".join([title, *map(line_of, lines)]) + "\n")
 
@@ -168,9 +168,10 @@ def _phase(data: Mapping[str, Any]) -> str:
     return f"{data['name']}{detail}{of}"
 
 
-def _listed(headings: Iterable[str]) -> str:
-    listed = "; ".join(headings)
-    return f" ({listed})" if listed else ""
+def _several(reasons: Collection[str]) -> str:
+    """The first reasons; a note full of due tasks has dozens."""
+    first, more = list(reasons)[:_REASONS], len(reasons) - _REASONS
+    return "; ".join(first) + (f"; and {more} more" if more > 0 else "")
 
 
 def _columns(stream: TextIO) -> int:
