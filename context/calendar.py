@@ -12,6 +12,9 @@ MONTHS = (
 )  # fmt: skip
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
+# Years of a fixed day: those around it can be reckoned with as well.
+_YEARS = range(2, 9999)
+
 # moment.js display tokens, longest first (momentjs.com/docs, "Display > Format"); `[…]` is literal text.
 _TOKEN = re.compile(
     r"\[[^\]\n]*\]|YYYY|YY|gggg|GGGG|MMMM|MMM|MM|Mo|M|DDDD|DDD|DD|Do|D|dddd|ddd|dd|d|E|e|ww|w|WW|W|Q|HH|H|hh|h|mm|m|ss|s|A|a"
@@ -54,9 +57,13 @@ def calendar(
     text = now.strip()
     try:
         if len(text) == len("2025-09-14"):
-            return Calendar(_local(datetime.combine(date.fromisoformat(text), time(9)), zone))
-        moment = datetime.fromisoformat(text)
-        return Calendar(moment.astimezone(zone) if moment.tzinfo else _local(moment, zone))
+            found = _local(datetime.combine(date.fromisoformat(text), time(9)), zone)
+        else:
+            moment = datetime.fromisoformat(text)
+            found = moment.astimezone(zone) if moment.tzinfo else _local(moment, zone)
+        if found.year not in _YEARS:
+            raise ValueError
+        return Calendar(found)
     except (ValueError, OverflowError):
         raise CalendarError(
             "now must be an ISO date or instant such as 2025-09-14 or 2025-09-14T18:30:00+02:00"
@@ -201,7 +208,7 @@ def _date(parts: dict[str, str], week_start: int) -> date | None:
         elif "quarter" in parts and not month:
             month = int(parts["quarter"]) * 3 - 2
         return date(year, month or 1, int(parts.get("day", 1)))
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, OverflowError):
         return None
 
 

@@ -11,30 +11,42 @@ _LINK_CHARS = 1000
 _PREFIX_CHARS = 200
 _BLANK = "\0"
 
+# Patterns begin with the character they look for: that lets the engine skip to it, five times faster than `^`.
 # Where a region may begin whose text is no Markdown: code, comments, HTML comments, math.
-_DEAD = re.compile(r"`+|~{3,}|%%|<!--|\$\$?")
+_DEAD = re.compile(r"[`~%<$](?:(?<=`)`*|(?<=~)~~+|(?<=%)%|(?<=<)!--|(?<=\$)\$?)")
 # What stands before a fence on its line: quote marks, and list markers.
 _BEFORE_FENCE = re.compile(r"[ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+[ \t>]*){0,8}")
 # Inline math (Obsidian follows MathJax's rule): no blank inside the dollars, no digit after them.
 _MATH = re.compile(r"\$(?=[^\s$])[^$\n]{1,1000}(?<=[^\s\\])\$(?!\d)")
 
-_PARAGRAPH_END = re.compile(r"\n[ \t\r]*\n")
+# The end of a paragraph: a blank line, or one that begins a block of another kind.
+_PARAGRAPH_END = re.compile(
+    r"\n[ \t\r]*(?=\n|\Z|>|#{1,6}(?:[ \t\r\n]|\Z)|[-*+][ \t]|\d{1,9}[.)][ \t]|`{3}|~{3}"
+    r"|(?:=+|-+|(?:\*[ \t]*){3,})[ \t\r]*(?:\n|\Z))"
+)
 
-_HEADING = re.compile(r"^ {0,3}(#{1,6})(?=[ \t\r\n]|\Z)([^\n]*)$", re.MULTILINE)
-_UNDERLINE = re.compile(r"^ {0,3}(=+|-+)[ \t\r]*$", re.MULTILINE)
+_HEADING = re.compile(r"#{1,6}(?=[ \t\r\n]|\Z)([^\n]*)")
+_HEADING_LINE = re.compile(r" {0,3}#{1,6}(?=[ \t\r\n]|\Z)")
+_CODE_LINE = re.compile(r" {0,3}`{1,2}(?!`)")  # a paragraph of inline code; a fence has three
+_LINE_END = re.compile(r"\n")
+_UNDERLINE = re.compile(r"\n {0,3}(=+|-+)[ \t\r]*(?=\n|\Z)")
 # Lines that end or are no paragraph, so that an underline below them makes no heading.
-_NO_PARAGRAPH = re.compile(r" {0,3}(?:[>#|]|[-*+](?:[ \t]|$)|\d{1,9}[.)](?:[ \t]|$)|(?:[-*_][ \t]*){3,}$)|\t| {4}|\0")
-_WIKILINK = re.compile(rf"(!?)\[\[([^\[\]\n\0]{{1,{_LINK_CHARS}}})\]\]")
+_NO_PARAGRAPH = re.compile(r" {0,3}(?:[>|]|[-*+](?:[ \t]|$)|\d{1,9}[.)](?:[ \t]|$))|\t| {4}")
+_RULE = re.compile(r" {0,3}(?:=+|-+|([-*_])[ \t]*(?:\1[ \t]*){2,})[ \t]*")
+_WIKILINK = re.compile(rf"\[\[([^\[\]\n\0]{{1,{_LINK_CHARS}}})\]\]")
 _INNER = r"[^()\s\0]|\([^()\s\0]{0,200}\)"
 _MARKDOWN_LINK = re.compile(
-    rf"\]\((?:<([^<>\n\0]{{1,{_LINK_CHARS}}})>|(?!<)((?:{_INNER}){{1,{_LINK_CHARS}}}))(?=[ \t)])"
+    rf"\]\((?:<([^<>\n\0]{{1,{_LINK_CHARS}}})>|(?!<)((?:{_INNER}){{1,{_LINK_CHARS}}}))(?=[ \t]*\)|[ \t]+[\"'])"
 )
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|//")
 # A tag ends at a blank, at ASCII punctuation but _ - /, and at the punctuation of other scripts.
 _TAG = re.compile(r"#([^\s\0-\x1f!\"#$%&'()*+,.:;<=>?@\[\\\]^`{|}~\u2000-\u206f\u2e00-\u2e7f\u3000-\u303f]{1,200})")
 _BEFORE_TAG = frozenset(" \t\n\r\u3000({,;*_>\"'")
-_TASK = re.compile(r"^[ \t>]*(?:[-*+]|\d{1,9}[.)])[ \t]+\[([^\n])\][ \t]+(\S[^\n]*)$", re.MULTILINE)
-_BLOCK = re.compile(r"(?:^|(?<=[ \t]))\^([A-Za-z0-9-]{1,100})[ \t\r]*$", re.MULTILINE)
+_TASK = re.compile(r"\[([^\n\[])\][ \t]+(\S[^\n]*)")
+_BEFORE_TASK = re.compile(r"[ \t>]*(?:[-*+]|\d{1,9}[.)])[ \t]+")
+_BLOCK = re.compile(r"\^([A-Za-z0-9-]{1,100})[ \t\r]*(?=\n|\Z)")
+
+_BLOCK_AT_END = re.compile(r"(?:^|[ \t])\^[A-Za-z0-9-]{1,100}[ \t]*$")
 
 _DAY = r"[ \t]*(\d{4}-\d\d-\d\d)"
 # Fields of the Tasks plugin, as emoji and as inline fields of Dataview.
@@ -138,10 +150,10 @@ def scan(text: str, start: int = 0) -> Scanned:
     headings = _headings(live, text, start)
     links: list[Link] = []
     if "[[" in live:
-        links += (wikilink(found, text) for found in _WIKILINK.finditer(live, start) if not _escaped(live, found))
+        links += (_wikilink(found, text) for found in _WIKILINK.finditer(live, start) if not _escaped(live, found))
     if comments:
         for begin, end in comments:
-            links += (wikilink(found, text) for found in _WIKILINK.finditer(text, begin, end))
+            links += (_wikilink(found, text) for found in _WIKILINK.finditer(text, begin, end))
     if "](" in live:
         links += _markdown_links(live, text, start)
     if len(links) > 1:
@@ -155,24 +167,26 @@ def scan(text: str, start: int = 0) -> Scanned:
     )
 
 
-def wikilink(found: re.Match[str], text: str, prop: str = "") -> Link:
+def _wikilink(found: re.Match[str], text: str, prop: str = "") -> Link:
     """The link of a match of the wikilink pattern; its words are read from `text`, which has nothing masked."""
-    inside = text[found.start(2) : found.end(2)]
+    inside = text[found.start(1) : found.end(1)]
+    start = found.start()
+    embed = not prop and start > found.pos and text[start - 1] == "!"
     target, bar, alias = inside.partition("|")
     if bar and target.endswith("\\"):  # in a table the bar is written \|
         target = target[:-1]
     name, _, sub = target.partition("#")
-    kind = "frontmatter" if prop else "embed" if found[1] else "wikilink"
-    return Link(kind, name.strip(), sub.strip(), alias.strip(), found.start(), found.end(), prop)
+    kind = "frontmatter" if prop else "embed" if embed else "wikilink"
+    return Link(kind, name.strip(), sub.strip(), alias.strip(), start - embed, found.end(), prop)
 
 
 def wikilinks(text: str, start: int, end: int, prop: str = "") -> Iterator[Link]:
     """The wikilinks between two offsets, where nothing is Markdown (a property)."""
-    return (wikilink(found, text, prop) for found in _WIKILINK.finditer(text, start, end))
+    return (_wikilink(found, text, prop) for found in _WIKILINK.finditer(text, start, end))
 
 
 def _masked(text: str, start: int) -> tuple[str, list[tuple[int, int]]]:
-    """The text with its dead regions blanked out, of the same length, and where its %% comments stand."""
+    """The text with its dead regions blanked out but for line ends, and where its %% comments stand."""
     parts: list[str] = []
     comments: list[tuple[int, int]] = []
     missing: dict[str, int] = {}
@@ -185,7 +199,7 @@ def _masked(text: str, start: int) -> tuple[str, list[tuple[int, int]]]:
             continue
         if mark == "%%":
             comments.append((begin, end))
-        parts += (text[kept:begin], _BLANK * (end - begin))
+        parts += (text[kept:begin], "\n".join(_BLANK * len(line) for line in text[begin:end].split("\n")))
         kept = at = end
     if not parts:
         return text, comments
@@ -200,7 +214,7 @@ def _region_end(text: str, begin: int, mark: str, missing: dict[str, int], start
     if mark[0] in "`~" and len(mark) >= 3 and _opens_fence(text, begin, after, start):
         return _fence_end(text, after, mark)
     if mark[0] == "`":
-        return _code_end(text, after, mark, missing)
+        return _code_end(text, after, mark, missing, start)
     if mark[0] == "~":
         return -1
     if mark == "$":
@@ -222,12 +236,8 @@ def _opens_fence(text: str, begin: int, after: int, start: int) -> bool:
 
     It is the first on its line but for quote and list marks, and no backtick follows on a ``` line.
     """
-    reach = max(start, begin - _PREFIX_CHARS)
-    line = text.rfind("\n", reach, begin) + 1 or (reach if reach == start else begin + 1)
-    if line > begin:
-        return False
-    before = _BEFORE_FENCE.match(text, line, begin)
-    if before is None or before.end() != begin:
+    line = _line_start(text, begin, start)
+    if line < 0 or not _BEFORE_FENCE.fullmatch(text, line, begin):
         return False
     stop = text.find("\n", after)
     return text[begin] == "~" or text.find("`", after, stop if stop >= 0 else len(text)) < 0
@@ -247,13 +257,15 @@ def _fence_end(text: str, after: int, mark: str) -> int:
     return found.end() if found else len(text)
 
 
-def _code_end(text: str, after: int, mark: str, missing: dict[str, int]) -> int:
+def _code_end(text: str, after: int, mark: str, missing: dict[str, int], start: int) -> int:
     """The end of an inline code span: a run of as many backticks in the same paragraph."""
     if after <= missing.get(mark, -1):  # looked for before, up to that end of a paragraph
         return -1
     stop = missing.get("", -1)  # the end of the paragraph, found before
     if after > stop:
-        found_end = _PARAGRAPH_END.search(text, after)
+        line = _line_start(text, after - len(mark), start)
+        ends = _LINE_END if line >= 0 and _HEADING_LINE.match(text, line) else _PARAGRAPH_END
+        found_end = ends.search(text, after)
         stop = missing[""] = found_end.start() if found_end else len(text)
     at = after
     while (found := text.find(mark, at, stop)) >= 0:
@@ -269,39 +281,36 @@ def _code_end(text: str, after: int, mark: str, missing: dict[str, int]) -> int:
 
 def _headings(live: str, text: str, start: int) -> list[Heading]:
     found: list[Heading] = []
-    if "#" in live:
-        for match in _HEADING.finditer(live, start):
-            words = text[match.start(2) : match.end(2)].strip() if match[2] else ""
-            found.append(
-                Heading(len(match[1]), words.rstrip("#").rstrip() if set(words) == {"#"} else words, match.start())
-            )
-    if "\n-" in live or "\n=" in live or "\n " in live:
-        underlined = [
-            one for match in _UNDERLINE.finditer(live, start) if (one := _underlined(live, text, match, start))
-        ]
-        if underlined:
-            found = sorted([*found, *underlined], key=lambda heading: heading.start)
-    return found
+    for match in _HEADING.finditer(live, start) if "#" in live else ():
+        at = match.start()
+        line = max(start, live.rfind("\n", max(start, at - 4), at) + 1)
+        if at - line > 3 or live[line:at].strip(" ") or (line > start and live[line - 1] != "\n"):
+            continue
+        words = text[match.start(1) : match.end(1)].strip()
+        bare = words.rstrip("#")  # a closing run of # is no part of it, when a blank stands before
+        words = bare.rstrip() if not bare or bare[-1] in " \t" else words
+        found.append(Heading(match.start(1) - at, words, line))
+    underlined = [one for match in _UNDERLINE.finditer(live, start) if (one := _underlined(live, text, match, start))]
+    return sorted([*found, *underlined], key=lambda heading: heading.start) if underlined else found
 
 
 def _underlined(live: str, text: str, match: re.Match[str], start: int) -> Heading | None:
     """The heading of a paragraph underlined with = or - (CommonMark 4.3, "setext headings"); None when it is a rule."""
-    end = match.start() - 1
-    begin = match.start()
+    end = match.start()
+    begin = end + 1
     # A paragraph of a heading has a few lines; the bound keeps a wall of dashes from being read over and over.
     for _ in range(20):
         if begin <= start:
             break
         line = max(start, live.rfind("\n", start, begin - 1) + 1)
         words = live[line : begin - 1].rstrip("\r")
-        if not words.strip():
-            break
-        if _NO_PARAGRAPH.match(words) or _UNDERLINE.match(words):
-            if words.lstrip()[:1] in "#\0" or _UNDERLINE.match(words):
-                break  # a block of its own: the paragraph begins below it
+        blank = not words.strip(" \t\0") and not _CODE_LINE.match(text, line)
+        if blank or _RULE.fullmatch(words) or _HEADING_LINE.match(words):
+            break  # a block of its own: the paragraph begins below it
+        if _NO_PARAGRAPH.match(words):
             return None
         begin = line
-    if begin >= match.start():
+    if begin > end:
         return None
     return Heading(1 if match[1][0] == "=" else 2, " ".join(text[begin:end].split()), begin)
 
@@ -356,18 +365,21 @@ def _in_link(live: str, at: int, start: int) -> bool:
 
 def _tasks(live: str, text: str, start: int) -> Iterator[Task]:
     for match in _TASK.finditer(live, start):
+        line = _line_start(live, match.start(), start)
+        if line < 0 or not _BEFORE_TASK.fullmatch(live, line, match.start()):
+            continue
         words = text[match.start(2) : match.end(2)].rstrip()
         fields: dict[str, str] = {}
         for name, pattern in _DATES.items():
             words, fields[name] = _taken(pattern, words)
         words, repeats = _taken(_REPEATS, words)
         words, priority = _taken(_PRIORITY, words)
-        clean = " ".join(_BLOCK.sub("", words.rstrip()).split())
+        end = match.start() + len(text[match.start() : match.end()].rstrip())
         yield Task(
             match[1],
-            clean,
-            match.start(),
-            match.start() + len(text[match.start() : match.end()].rstrip()),
+            " ".join(_BLOCK_AT_END.sub("", words).split()),
+            line,
+            end,
             **fields,
             priority=_PRIORITIES.get(priority, priority),
             repeats=repeats.strip(),
@@ -385,4 +397,13 @@ def _taken(pattern: re.Pattern[str], words: str) -> tuple[str, str]:
 
 def _blocks(live: str, start: int) -> Iterator[Block]:
     for match in _BLOCK.finditer(live, start):
-        yield Block(match[1], max(start, live.rfind("\n", start, match.start()) + 1))
+        at = match.start()
+        if at == start or live[at - 1] in " \t\n":
+            yield Block(match[1], max(start, live.rfind("\n", start, at) + 1))
+
+
+def _line_start(live: str, at: int, start: int) -> int:
+    """Where the line of an offset begins; -1 when that is farther off than any list or quote mark."""
+    reach = max(start, at - _PREFIX_CHARS)
+    found = live.rfind("\n", reach, at) + 1
+    return found or (start if reach == start else -1)

@@ -30,7 +30,9 @@ def test_calendar_days_cross_summer_time_whole() -> None:
     assert after.today - timedelta(days=1) == date(2025, 3, 8)
 
 
-@pytest.mark.parametrize("now", ["yesterday", "2025-13-01", "2025-09-14T99:00", "9999-99-99"])
+@pytest.mark.parametrize(
+    "now", ["yesterday", "2025-13-01", "2025-09-14T99:00", "9999-99-99", "0001-01-01", "9999-12-31"]
+)
 def test_what_is_no_date_is_said_so(now: str) -> None:
     with pytest.raises(CalendarError, match="ISO date"):
         calendar(now)
@@ -75,7 +77,16 @@ def test_weeks_at_the_turn_of_the_year(day: date, locale: str, iso: str) -> None
 
 
 PATTERNS = st.sampled_from(
-    ["YYYY-MM-DD", "YYYY/MM/YYYY-MM-DD", "DD.MM.YYYY", "YYYYMMDD", "MMMM Do, YYYY", "YYYY-DDDD", "dddd YYYY-M-D", "[daily]-YY-MM-DD"]
+    [
+        "YYYY-MM-DD",
+        "YYYY/MM/YYYY-MM-DD",
+        "DD.MM.YYYY",
+        "YYYYMMDD",
+        "MMMM Do, YYYY",
+        "YYYY-DDDD",
+        "dddd YYYY-M-D",
+        "[daily]-YY-MM-DD",
+    ]
 )
 
 
@@ -85,7 +96,10 @@ def test_a_written_day_is_read_back(pattern: str, day: date) -> None:
     assert reader(pattern)(written) == day
 
 
-@given(st.dates(date(2001, 1, 1), date(2099, 12, 31)), st.sampled_from([("gggg-[W]ww", 0), ("gggg-[W]ww", 1), ("GGGG-[W]WW", 1)]))
+@given(
+    st.dates(date(2001, 1, 1), date(2099, 12, 31)),
+    st.sampled_from([("gggg-[W]ww", 0), ("gggg-[W]ww", 1), ("GGGG-[W]WW", 1)]),
+)
 def test_a_written_week_is_read_back_as_its_first_day(day: date, form: tuple[str, int]) -> None:
     pattern, start = form
     written = moment(pattern, datetime(day.year, day.month, day.day, tzinfo=UTC), week_start=start)
@@ -103,3 +117,10 @@ def test_any_name_is_read_without_error(name: str) -> None:
 def test_a_day_that_does_not_exist_is_no_day() -> None:
     assert reader("YYYY-MM-DD")("2025-02-30") is None
     assert iso_date("2025-02-30") is None
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name"), [("gggg-[W]ww", "0001-W01"), ("gggg-[W]ww", "9999-W99"), ("YYYY-DDDD", "0001-000")]
+)
+def test_a_name_beyond_the_years_there_are_holds_no_day(pattern: str, name: str) -> None:
+    assert reader(pattern)(name) is None

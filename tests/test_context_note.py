@@ -1,0 +1,151 @@
+"""A note: bytes in, properties, links, tags, privacy and flags out; and into the index and back."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from context.note import decode, from_row, parse, to_row
+
+WHOLE = """---
+title: A note
+aliases: [Other name, 1984]
+tags: [project, "#infra/backup"]
+up: "[[Home]]"
+---
+# Heading
+Text with [[Link|shown]] and #inline.
+- [ ] task 📅 2025-09-14 ^id
+"""
+
+
+def note(text: str | bytes, path: str = "x.md", **options: Any) -> Any:
+    return parse(path, text if isinstance(text, bytes) else text.encode(), **options)
+
+
+def test_a_note_has_everything_in_its_place() -> None:
+    found = note(WHOLE, "Folder/A note.md")
+    assert found.title == "A note"
+    assert found.aliases == ("Other name", "1984")
+    assert found.tags == ("project", "infra/backup", "inline")
+    assert [(link.kind, link.target, link.prop) for link in found.links] == [
+        ("frontmatter", "Home", "up"),
+        ("wikilink", "Link", ""),
+    ]
+    assert WHOLE[found.body :].startswith("# Heading")
+    assert (found.tasks[0].text, found.tasks[0].due, found.blocks[0].id) == ("task", "2025-09-14", "id")
+    assert (found.flags, found.private, found.length) == ((), False, len(WHOLE))
+
+
+@pytest.mark.parametrize(
+    ("head", "tags"),
+    [
+        ("tags: a, b c", ("a", "b", "c")),
+        ("tag: one", ("one",)),
+        ("Tags:\n  - x\n  - '#y/z/'", ("x", "y/z")),
+        ("tags: [null, 3.5, true, a]", ("3.5", "a")),
+        ("tags: {a: 1}", ()),
+        ("tags:", ()),
+    ],
+)
+def test_tags_in_properties(head: str, tags: tuple[str, ...]) -> None:
+    assert note(f"---\n{head}\n---\n").tags == tags
+
+
+@pytest.mark.parametrize(
+    ("head", "aliases"),
+    [
+        ("alias: A, B", ("A", "B")),
+        ("aliases: [A, 'B, C', A]", ("A", "B, C")),
+        ("aliases: null", ()),
+        ("Aliases: x", ("x",)),
+    ],
+)
+def test_aliases_in_properties(head: str, aliases: tuple[str, ...]) -> None:
+    assert note(f"---\n{head}\n---\n").aliases == aliases
+
+
+@pytest.mark.parametrize(
+    ("text", "private"),
+    [
+        ("---\nprivate: true\n---\n", True),
+        ("---\nPrivate: yes\n---\n", True),
+        ("---\nprivate: 1\n---\n", True),
+        ("---\nprivate: false\n---\n", False),
+        ("---\nprivate: no\n---\n", False),
+        ("---\nprivate: 'False'\n---\n", False),
+        ("---\nprivate: 0\n---\n", False),
+        ("---\nprivate:\n---\n", False),
+        ("---\ntags: [private]\n---\n", True),
+        ("a #Private/health note", True),
+        ("a #privately note", False),
+        ("`#private`", False),
+        ("---\ntitle: a: b\n---\n", True),  # nobody knows what it says
+        ("plain", False),
+    ],
+)
+def test_what_makes_a_note_private(text: str, private: bool) -> None:
+    assert note(text).private is private
+
+
+def test_other_tags_can_make_it_private() -> None:
+    assert note("#secret/x", private_tags=frozenset({"Secret"})).private
+    assert not note("#private", private_tags=frozenset({"Secret"})).private
+
+
+@pytest.mark.parametrize(
+    ("data", "text", "fault"),
+    [
+        (b"plain", "plain", ""),
+        (b"\xef\xbb\xbfwith mark\r\n", "\ufeffwith mark\r\n", ""),
+        ("wide".encode("utf-16"), "wide", "encoding: UTF-16"),
+        (b"caf\xe9", "caf\ufffd", "encoding: some bytes"),
+        (bytes(range(256)), "", "binary"),
+        (b"", "", ""),
+    ],
+)
+def test_bytes_become_text_or_a_flag(data: bytes, text: str, fault: str) -> None:
+    found, said = decode(data)
+    assert (found.lstrip("\ufeff"), bool(said)) == (text.lstrip("\ufeff"), bool(fault))
+    assert said.startswith(fault)
+
+
+def test_a_canvas_gathers_its_files_and_the_links_in_its_texts() -> None:
+    nodes = [
+        {"type": "file", "file": "a/N.md", "subpath": "#Part"},
+        {"type": "text", "text": "see [[B|b]] `[[C]]`"},
+        {"type": "group", "label": "g"},
+        {"type": "file", "file": 3},
+        "broken",
+    ]
+    found = note(json.dumps({"nodes": nodes}), "x.canvas")
+    assert [(link.target, link.sub) for link in found.links] == [("a/N.md", "Part"), ("B", "")]
+    assert not found.flags
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "3", '{"nodes": 3}', "[" * 100_000])
+def test_a_broken_canvas_is_flagged(text: str) -> None:
+    assert note(text, "x.canvas").flags[0].startswith("canvas: ")
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode("utf-8", "replace")), st.booleans())
+def test_any_bytes_make_a_note_that_the_index_gives_back(data: bytes, canvas: bool) -> None:
+    found = parse("x.canvas" if canvas else "x.md", data, 7)
+    text, _ = decode(data)
+    assert found.length == len(text)
+    assert from_row(json.loads(json.dumps(to_row(found), ensure_ascii=False))) == found
+    assert found == parse(found.path, data, 7)
+
+
+def test_a_whole_note_survives_the_index() -> None:
+    found = note(WHOLE)
+    assert from_row(json.loads(json.dumps(to_row(found)))) == found
+
+
+@pytest.mark.parametrize("row", [[], [1] * 15, [None] * 14, ["x"] * 15])
+def test_a_row_that_is_none_is_an_error(row: list[Any]) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        from_row(row)
