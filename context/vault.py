@@ -30,7 +30,7 @@ _CONFLICT = re.compile(r"\.sync-conflict-\d{8}-\d{6}|\(.{0,80}conflicted copy.{0
 _NOTES = (".md", ".canvas")
 # What is read of one note at most, in bytes; the rest of a longer file is left out and the note is flagged.
 READ_BYTES = 8 << 20
-_OPEN = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+_FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 class VaultError(Exception):
@@ -244,10 +244,13 @@ class Vault:
         known = self.snapshot.notes.get(path)
         if known is None:
             raise NoteGoneError(path)
-        note, text = self._read(path)
-        if not text and any(flag.startswith("unreadable") for flag in note.flags):
-            raise NoteGoneError(path)
-        return (known if known.digest == note.digest else note), text
+        try:
+            data, status = _bytes(self.root, path)
+        except OSError:
+            raise NoteGoneError(path) from None
+        if hashlib.sha256(data).hexdigest() == known.digest:
+            return known, decode(data)[0]
+        return self._parsed(path, data, status), decode(data)[0]
 
     def search(self, match: str, limit: int) -> list[Hit]:
         """Chunks that fit an FTS5 expression; a damaged index is built again and gives nothing this once."""
@@ -263,11 +266,14 @@ class Vault:
 
     def _read(self, path: str) -> tuple[Note, str]:
         try:
-            data, status = _bytes(self.root / path)
+            data, status = _bytes(self.root, path)
         except OSError as error:
             reason = "permission denied" if error.errno in (errno.EACCES, errno.EPERM) else "cannot be read"
             empty = parse(path, b"", private_tags=self.options.private_tags)
             return replace(empty, flags=(f"unreadable: {reason}",), private=True), ""
+        return self._parsed(path, data, status), decode(data)[0]
+
+    def _parsed(self, path: str, data: bytes, status: os.stat_result) -> Note:
         note = parse(path, data, status.st_mtime_ns, private_tags=self.options.private_tags)
         if status.st_size > len(data):
             note = replace(
@@ -275,7 +281,7 @@ class Vault:
             )
         if any(path.startswith(folder.rstrip("/") + "/") for folder in self.options.private_folders):
             note = replace(note, private=True)
-        return note, decode(data)[0]
+        return note
 
     def _walk(self, settings: ObsidianSettings) -> tuple[frozenset[str], dict[str, os.stat_result]]:
         files: set[str] = set()
@@ -345,9 +351,26 @@ def _stays(entry: "os.DirEntry[str]", root: Path) -> bool:
     return Path(os.path.realpath(entry.path)).is_relative_to(root)
 
 
-def _bytes(path: Path) -> tuple[bytes, os.stat_result]:
-    """The first READ_BYTES of a regular file. Opened without waiting: a pipe named like a note cannot hang us."""
-    handle = os.open(path, _OPEN)
+def _open(root: Path, path: str) -> int:
+    """Open a file without waiting, so that a pipe named like a note cannot hang us, and never outside the vault.
+
+    Raises:
+        OSError: it is not there, cannot be read, or is a link that has come to lead out of the vault.
+    """
+    try:
+        return os.open(root / path, _FLAGS)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+    real = os.path.realpath(root / path)
+    if not Path(real).is_relative_to(root):
+        raise OSError(errno.ELOOP, "leads out of the vault")
+    return os.open(real, _FLAGS)
+
+
+def _bytes(root: Path, path: str) -> tuple[bytes, os.stat_result]:
+    """The first READ_BYTES of a regular file, and its status."""
+    handle = _open(root, path)
     try:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):

@@ -25,7 +25,9 @@ def test_each_lane_gets_its_share_before_any_gets_more() -> None:
 
 
 def test_what_is_left_of_a_share_goes_to_the_others() -> None:
-    context = assemble([_passage(f"{n}.md", 0, 500, "b", n) for n in range(4)], 400, shares={"a": 0.9, "b": 0.1}, order=["a", "b"])
+    context = assemble(
+        [_passage(f"{n}.md", 0, 500, "b", n) for n in range(4)], 400, shares={"a": 0.9, "b": 0.1}, order=["a", "b"]
+    )
     assert len(context.passages) == 3
 
 
@@ -47,7 +49,12 @@ def test_the_receipt_names_everything_and_holds_no_text() -> None:
     receipt = context.receipt()
     assert "secret" not in repr(receipt)
     assert receipt["passages"][0]["note"] == "d"
-    assert receipt["receipt"] == assemble([replace(BASE, text="secret words")], 100, shares={"search": 1.0}, order=["search"]).receipt()["receipt"]
+    assert (
+        receipt["receipt"]
+        == assemble([replace(BASE, text="secret words")], 100, shares={"search": 1.0}, order=["search"]).receipt()[
+            "receipt"
+        ]
+    )
     assert receipt["receipt"] != assemble([BASE], 100, shares={"search": 1.0}, order=["search"]).receipt()["receipt"]
 
 
@@ -68,7 +75,9 @@ COUNTERS = st.sampled_from([BYTES4, Counter("chars", len), Counter("words", lamb
 
 @settings(max_examples=300)
 @given(PASSAGES, st.integers(0, 500), st.floats(0, 1), COUNTERS)
-def test_never_over_budget_never_twice_nothing_lost(passages: list[Passage], budget: int, share: float, counter: Counter) -> None:
+def test_never_over_budget_never_twice_nothing_lost(
+    passages: list[Passage], budget: int, share: float, counter: Counter
+) -> None:
     context = assemble(passages, budget, shares={"x": share, "y": 1 - share}, order=["y", "x"], counter=counter)
     assert context.tokens == sum(p.cost(counter) for p in context.passages) <= budget
     for one in context.passages:
@@ -77,5 +86,7 @@ def test_never_over_budget_never_twice_nothing_lost(passages: list[Passage], bud
     places = {(p.path, p.start, p.end, p.lane) for p in passages}
     assert all((p.path, p.start, p.end, p.lane) in places for p in context.passages)
     # Every candidate is in, inside one that is in, covered by one that took its place, or listed as cut.
-    covered = sum(any(p.path == q.path and q.start <= p.start and p.end <= q.end for q in context.passages) for p in passages)
+    covered = sum(
+        any(p.path == q.path and q.start <= p.start and p.end <= q.end for q in context.passages) for p in passages
+    )
     assert covered + len(context.cut) >= len(passages)

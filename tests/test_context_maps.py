@@ -72,10 +72,17 @@ def test_every_section_of_a_hub_is_represented_before_any_repeats(tmp_path: Path
 
 
 def test_weights_fall_outward_and_cycles_end(tmp_path: Path) -> None:
-    files = {"@A.md": "[[@B]] [[x]]", "@B.md": "[[@A]] [[y]]", "x.md": "[[far]]", "y.md": "[[x]]", "far.md": "[[farther]]", "farther.md": ""}
+    files = {
+        "@A.md": "[[@B]] [[x]]",
+        "@B.md": "[[@A]] [[y]]",
+        "x.md": "[[far]]",
+        "y.md": "[[x]]",
+        "far.md": "[[farther]]",
+        "farther.md": "",
+    }
     steps = _walk(tmp_path, files, [("@A.md", 1.0)])
     weights = {step.path: step.weight for step in steps}
-    assert list(weights)[0] == "@A.md"
+    assert next(iter(weights)) == "@A.md"
     assert weights["@A.md"] > weights["@B.md"] > weights["y.md"]
     assert "farther.md" not in weights  # two steps outward at most
     assert sorted(weights.values(), reverse=True) == list(weights.values())
@@ -83,7 +90,9 @@ def test_weights_fall_outward_and_cycles_end(tmp_path: Path) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.dictionaries(st.integers(0, 9), st.lists(st.integers(0, 12), max_size=8), min_size=1), st.integers(1, 15))
-def test_any_web_of_maps_is_walked_within_the_limit(tmp_path_factory: pytest.TempPathFactory, web: dict[int, list[int]], limit: int) -> None:
+def test_any_web_of_maps_is_walked_within_the_limit(
+    tmp_path_factory: pytest.TempPathFactory, web: dict[int, list[int]], limit: int
+) -> None:
     files = {f"@{n}.md": "".join(f"# {t % 3}\n[[@{t}]]\n" for t in targets) for n, targets in web.items()}
     steps = _walk(tmp_path_factory.mktemp("v"), files, [(path, 1.0) for path in files], limit)
     assert len(steps) <= limit

@@ -55,10 +55,25 @@ def test_files_of_one_name_are_all_known() -> None:
     assert Names(PATHS).same_name("note") == ("a/Note.md", "b/Note.md", "b/deep/Note.md")
 
 
-SEGMENT = st.text(st.characters(codec="utf-8", exclude_characters="/\\.\0", exclude_categories=("Cs", "Cc")), min_size=1, max_size=8).map(str.strip).filter(bool)
+SEGMENT = (
+    st.text(
+        st.characters(codec="utf-8", exclude_characters="/\\.\0", exclude_categories=("Cs", "Cc")),
+        min_size=1,
+        max_size=8,
+    )
+    .map(str.strip)
+    .filter(bool)
+)
 
 
-@given(st.lists(st.lists(SEGMENT, min_size=1, max_size=3).map(lambda s: "/".join(s) + ".md"), min_size=1, max_size=12, unique_by=fold))
+@given(
+    st.lists(
+        st.lists(SEGMENT, min_size=1, max_size=3).map(lambda s: "/".join(s) + ".md"),
+        min_size=1,
+        max_size=12,
+        unique_by=fold,
+    )
+)
 def test_every_note_is_found_by_its_path_and_a_unique_one_by_its_name(paths: list[str]) -> None:
     names = Names(paths)
     for path in paths:

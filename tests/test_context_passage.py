@@ -62,7 +62,9 @@ def test_a_block_above_the_limit_is_cut_at_lines_and_marked() -> None:
     text = f"# Table\n{rows}\n"
     pieces = _cut(text, 50)
     assert all(piece.partial for piece in pieces[1:])
-    assert all(line in rows or line == "# Table" for piece in pieces for line in text[piece.start : piece.end].splitlines())
+    assert all(
+        line in rows or line == "# Table" for piece in pieces for line in text[piece.start : piece.end].splitlines()
+    )
 
 
 def test_list_items_are_cut_apart_but_kept_whole() -> None:
@@ -75,7 +77,24 @@ def test_list_items_are_cut_apart_but_kept_whole() -> None:
 
 MARKDOWN = st.lists(
     st.one_of(
-        st.sampled_from(["# A", "## B", "### C", "", "", "```", "~~~", "- item", "  - child", "> quote", "| a | b |", "    code", "---", "1. x"]),
+        st.sampled_from(
+            [
+                "# A",
+                "## B",
+                "### C",
+                "",
+                "",
+                "```",
+                "~~~",
+                "- item",
+                "  - child",
+                "> quote",
+                "| a | b |",
+                "    code",
+                "---",
+                "1. x",
+            ]
+        ),
         st.text(max_size=60),
         st.text(min_size=200, max_size=400),
     ),
@@ -84,7 +103,12 @@ MARKDOWN = st.lists(
 
 
 @settings(max_examples=300, deadline=None)
-@given(MARKDOWN, st.integers(8, 120), st.booleans(), st.sampled_from([bytes4, len, lambda text: -(-len(text.encode("utf-8", "replace")) // 3)]))
+@given(
+    MARKDOWN,
+    st.integers(8, 120),
+    st.booleans(),
+    st.sampled_from([bytes4, len, lambda text: -(-len(text.encode("utf-8", "replace")) // 3)]),
+)
 def test_pieces_fit_are_verbatim_in_order_and_lose_nothing(
     text: str, limit: int, properties: bool, count: Callable[[str], int]
 ) -> None:

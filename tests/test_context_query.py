@@ -93,7 +93,11 @@ def test_the_day_of_a_note_is_its_name_then_its_dates(snapshot: Snapshot) -> Non
     assert dated(snapshot, snapshot.notes["Log.md"]) == date(2025, 9, 10)
 
 
-VALUES = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5), lambda v: st.lists(v, max_size=3), max_leaves=5)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda v: st.lists(v, max_size=3),
+    max_leaves=5,
+)
 OPERANDS = {"in": st.lists(VALUES, max_size=3), "nin": st.lists(VALUES, max_size=3), "exists": st.booleans()}
 
 

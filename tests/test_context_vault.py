@@ -44,6 +44,16 @@ def test_links_of_the_file_system_stay_in_the_vault(tmp_path: Path) -> None:
     assert set(vault.snapshot.notes) == {"in/A.md", "stays.md"}
 
 
+def test_a_note_that_became_a_link_out_of_the_vault_is_gone(tmp_path: Path) -> None:
+    outside = write(tmp_path / "outside", {"secret.md": "canary"})
+    root = write(tmp_path / "vault", {"A.md": "a"})
+    vault = open_vault(root)
+    (root / "A.md").unlink()
+    (root / "A.md").symlink_to(outside / "secret.md")
+    with pytest.raises(NoteGoneError):
+        vault.text("A.md")
+
+
 def test_a_pipe_a_folder_and_a_socket_named_like_notes_do_not_hang(tmp_path: Path) -> None:
     root = write(tmp_path, {"A.md": "a", "folder.md/B.md": "b"})
     os.mkfifo(root / "pipe.md")
@@ -108,15 +118,17 @@ def _import_env() -> dict[str, str]:
 
 def test_nothing_in_the_vault_is_written(tmp_path: Path) -> None:
     root = write(tmp_path / "v", {f"{n}.md": f"[[{n + 1}]] ---\n" for n in range(20)})
-    before = {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in root.rglob("*")if file.is_file()}
+    before = {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in root.rglob("*") if file.is_file()}
     vault = Vault(root, Index(tmp_path / "index.sqlite"))
     vault.refresh()
     vault.text("1.md")
-    assert {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in root.rglob("*")if file.is_file()} == before
+    assert {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in root.rglob("*") if file.is_file()} == before
 
 
 def test_a_warm_start_parses_nothing_and_knows_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    root = write(tmp_path / "v", {"A.md": "---\nx: [1, 2.5, null]\n---\n# H\n- [ ] do [[B]] 📅 2025-09-14 ^id", "B.md": "#tag"})
+    root = write(
+        tmp_path / "v", {"A.md": "---\nx: [1, 2.5, null]\n---\n# H\n- [ ] do [[B]] 📅 2025-09-14 ^id", "B.md": "#tag"}
+    )
     first = Vault(root, Index(tmp_path / "i.sqlite")).snapshot
     monkeypatch.setattr("context.vault.parse", lambda *_args, **_kw: pytest.fail("parsed again"))
     second = Vault(root, Index(tmp_path / "i.sqlite")).snapshot
@@ -132,7 +144,10 @@ def test_changes_while_away_are_seen_at_start(tmp_path: Path) -> None:
     write(root, {"D.md": "four"})
     vault = Vault(root, Index(tmp_path / "i.sqlite"), clock=lambda: 9.0)
     assert set(vault.snapshot.notes) == {"A.md", "C.md", "D.md"}
-    assert [hit.path for word in ("uno", "one", "two", "four") for hit in vault.search(f'"{word}"', 3)] == ["A.md", "D.md"]
+    assert [hit.path for word in ("uno", "one", "two", "four") for hit in vault.search(f'"{word}"', 3)] == [
+        "A.md",
+        "D.md",
+    ]
     assert dict(vault.snapshot.changed_at) == {"A.md": 9.0, "D.md": 9.0}  # and C.md is as old as the index
 
 
@@ -210,7 +225,12 @@ def test_other_privacy_rules_read_the_notes_again(tmp_path: Path) -> None:
 
 
 def test_full_text_finds_stems_diacritics_properties_and_cjk(tmp_path: Path) -> None:
-    files = {"A.md": "The planners were planning a café.", "B.md": "---\nowner: Grete\n---\nx", "C.md": "これは日本語のノートです。", "Only name.md": ""}
+    files = {
+        "A.md": "The planners were planning a café.",
+        "B.md": "---\nowner: Grete\n---\nx",
+        "C.md": "これは日本語のノートです。",
+        "Only name.md": "",
+    }
     vault = open_vault(tmp_path, files)
 
     def paths(words: str) -> list[str]:
