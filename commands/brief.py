@@ -9,20 +9,32 @@ from commands.survey import FINISHED, Project, Survey, cite, heading_at, is_temp
 from context.assemble import Context, Passage
 from context.names import fold
 from context.note import Note
-from context.vault import Snapshot
+from context.vault import Snapshot, kind
 
 # Lines of one section at most; a briefing is read in a minute.
 _LINES = 8
 _QUOTE = 240
 _BLOCK_ID = re.compile(r"\s+\^[A-Za-z0-9-]+$")
+# Properties that say what holds a project up: `blocked-by`, `blocker`; not `blocks`, which it holds up itself.
+_BLOCKER = re.compile(r"block(?:ed|er)", re.IGNORECASE)
 _WAITING = ("block", "wait", "stuck")
 
 
 @dataclass(frozen=True, slots=True)
 class Matter:
-    """What an answer without a model is made of."""
+    """What an answer without a model is made of.
+
+    Attributes:
+        snapshot: the vault.
+        notes: those in scope.
+        survey: what they say of now.
+        context: the passages picked.
+        findings: faults found, for an answer about the vault's health.
+        text: the text of a note in scope, "" when it changed meanwhile.
+    """
 
     snapshot: Snapshot
+    notes: Mapping[str, Note]
     survey: Survey
     context: Context
     findings: Sequence[Finding]
@@ -90,12 +102,12 @@ def health(matter: Matter) -> str:
     if not matter.findings:
         return "No fault was found in the notes of this scope."
     parts = []
-    for kind, found in counted(matter.findings).items():
-        title = kind.replace("_", " ").capitalize()
+    for code, found in counted(matter.findings).items():
+        title = code.replace("_", " ").capitalize()
         lines = [f"- {_link(matter, one)}{one.message}" for one in found[: 2 * _LINES]]
         if len(found) > len(lines):
             lines.append(f"- and {len(found) - len(lines)} more")
-        parts.append(f"## {title} ({len(found)})\n{KINDS[kind][1]}\n\n" + "\n".join(lines))
+        parts.append(f"## {title} ({len(found)})\n{KINDS[code][1]}\n\n" + "\n".join(lines))
     return "\n\n".join(parts)
 
 
@@ -181,9 +193,7 @@ def _project(matter: Matter, project: Project) -> str:
 
 
 def _blocked(matter: Matter, project: Project) -> str:
-    reason = next(
-        (str(v) for k, v in project.note.properties.items() if fold(k).startswith("block") and isinstance(v, str)), ""
-    )
+    reason = next((v for k, v in project.note.properties.items() if _BLOCKER.match(k) and isinstance(v, str)), "")
     heading = ""
     if not reason:
         for heading, line in _log_lines(project.note, matter.text(project.note.path)):  # noqa: B007 - used below
@@ -238,8 +248,8 @@ def _unlocks(matter: Matter, project: Project) -> list[str]:
 def _ready(matter: Matter) -> list[str]:
     """Planned projects whose prerequisites are all done."""
     lines = []
-    for note in matter.snapshot.of_type("project"):
-        if is_template(matter.snapshot, note.path):
+    for note in matter.notes.values():
+        if kind(note) != "project" or is_template(matter.snapshot, note.path):
             continue
         needed = [matter.snapshot.notes[path] for path in prerequisites(matter.snapshot, note)]
         waits = [one for one in needed if status(one) not in FINISHED and one.properties.get("type") == "project"]

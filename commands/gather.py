@@ -4,14 +4,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from context.note import Note
-
 from commands.survey import Survey, heading_at, is_template, survey, unwell
 from context.assemble import Passage
 from context.calendar import Calendar
 from context.index import Hit
 from context.maps import Step, walk
 from context.names import base_of, fold
+from context.note import Note
 from context.passage import Piece, cut
 from context.search import named, search, words
 from context.vault import NoteGoneError, Snapshot, Vault
@@ -43,6 +42,7 @@ class Gathering:
         recent_days: calendar days that count as recent.
         since: when the command last ran; None when it never did.
         open_note: the note the person has open, if any.
+        private: whether private notes may be used, because the answer stays in the house.
     """
 
     vault: Vault
@@ -53,6 +53,7 @@ class Gathering:
     recent_days: int = 3
     since: float | None = None
     open_note: str = ""
+    private: bool = True
     texts: dict[str, tuple[Note, str] | None] = field(default_factory=dict)
 
     @cached_property
@@ -63,13 +64,32 @@ class Gathering:
     @cached_property
     def hits(self) -> list[Hit]:
         """Chunks in scope that fit the person's words."""
-        return [hit for hit in search(self.vault, self.text, limit=_MOST_HITS) if hit.path in self.notes]
+        limit = _MOST_HITS
+        while True:
+            found = search(self.vault, self.text, limit=limit)
+            inside = [hit for hit in found if hit.path in self.notes]
+            if len(inside) >= _MOST_HITS or len(found) < limit:
+                return inside[:_MOST_HITS]
+            limit *= 8  # what fits better lies outside the scope: look further down the list
+
+    @cached_property
+    def holds_private(self) -> bool:
+        """Whether any of the notes in scope is private: then so is what is made of them all."""
+        return any(note.private for note in self.notes.values())
+
+    @property
+    def settled(self) -> bool:
+        """Whether every note read so far is the one of the snapshot."""
+        return all(read is not None and read[0].digest == self.notes[path].digest for path, read in self.texts.items())
 
     def read(self, path: str) -> tuple[Note, str] | None:
-        """A note and its text as they stand now; None when it went away meanwhile."""
+        """A note in scope and its text as they stand now; None when it went away meanwhile, or became private."""
+        if path not in self.notes:
+            return None
         if path not in self.texts:
             try:
-                self.texts[path] = self.vault.text(path)
+                read = self.vault.text(path)
+                self.texts[path] = read if self.private or not read[0].private else None
             except NoteGoneError:
                 self.texts[path] = None
         return self.texts[path]

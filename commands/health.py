@@ -126,7 +126,7 @@ def _places(snapshot: Snapshot, notes: Mapping[str, Note]) -> Iterator[Finding]:
     seen: set[str] = set()
     for path, note in notes.items():
         name = base_of(path)
-        same = [one for one in snapshot.names.same_name(name) if one.endswith(".md")]
+        same = [one for one in snapshot.names.same_name(name) if one.endswith(".md") and one in snapshot.notes]
         if len(same) > 1 and name not in seen:
             seen.add(name)
             yield Finding("ambiguous_name", path, f"{len(same)} notes have this name: {', '.join(same)}")

@@ -10,7 +10,7 @@ from context.cache import Cache
 from context.frontmatter import read
 from context.vault import Vault
 from inference.fleet import Fleet
-from prompts import SHIPPED, Prompt, parse, shipped_text
+from prompts import SHIPPED, Prompt, PromptError, parse, shipped_text
 
 if TYPE_CHECKING:
     from context.watch import Watch
@@ -25,14 +25,12 @@ class Settings:
         now: fixes the calendar, as an ISO date or instant; "" is the present.
         language: language of answers; "" is that of the person's text.
         deadline_seconds: upper limit for every command; 0 leaves each prompt its own.
-        trusted_nodes: LAN nodes that may see private notes.
     """
 
     timezone: str = ""
     now: str = ""
     language: str = ""
     deadline_seconds: int = 0
-    trusted_nodes: tuple[str, ...] = ()
 
 
 @dataclass
@@ -101,10 +99,16 @@ def shipped_prompts() -> dict[str, Prompt]:
     Raises:
         prompts.PromptError: a file is missing or cannot be used: the installation is not whole.
     """
-    found: dict[str, Prompt] = {}
-    for name in SHIPPED:
-        text = shipped_text(name)
-        front = read(text)
-        line = 1 + text.count("\n", 0, front.body)
-        found[name] = parse(name, front.properties, text[front.body :], gathers=WAYS, first_line=line)
-    return found
+    return {name: _shipped(name) for name in SHIPPED}
+
+
+def _shipped(name: str) -> Prompt:
+    text = shipped_text(name)
+    front = read(text)
+    if front.problem:
+        raise PromptError(f"{name}.md: the frontmatter cannot be read: {front.problem}")
+    lines: dict[str, int] = {}
+    for number, line in enumerate(text[: front.body].splitlines(), 1):
+        lines.setdefault(line.partition(":")[0].strip("'\""), number)
+    first_line = 1 + text.count("\n", 0, front.body)
+    return parse(name, front.properties, text[front.body :], gathers=WAYS, lines=lines, first_line=first_line)

@@ -1,10 +1,12 @@
 """Runs a command from request to checked answer: one stream of events."""
 
 import asyncio
+import math
+import re
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from commands import events, health
@@ -12,25 +14,27 @@ from commands.brief import ANSWERS, Matter, facts
 from commands.check import citations
 from commands.events import FINAL, Event
 from commands.gate import Gate
-from commands.gather import WAYS
+from commands.gather import WAYS, Gathering
 from commands.house import House
-from commands.select import Selected, Selection, build, kept_receipt
+from commands.select import Selected, Selection, build, gathering, kept_receipt
 from commands.select import replay as replay_receipt
 from context.assemble import BYTES4, Context, Counter, Passage
 from context.cache import digest
 from context.calendar import WEEKDAYS, Calendar, CalendarError, calendar
 from context.query import scope
 from inference.node import (
+    ContextTooLarge,
     DeadlineExceeded,
     InferenceError,
     Message,
     ModelMissing,
     NodeUnavailable,
+    NothingFits,
     OverBudget,
     UpstreamFault,
     Usage,
 )
-from inference.policy import Decision, Wanted
+from inference.policy import Decision, Wanted, decide
 from prompts import Prompt
 
 # What a chat template adds around two messages, in tokens; generous for every template known.
@@ -41,6 +45,13 @@ _WITHOUT_MODEL = (NodeUnavailable, ModelMissing, OverBudget, UpstreamFault)
 _DEFAULT_GATHER = {"search": 0.75, "maps": 0.25}
 _DEFAULT_BUDGET = 4000
 _ANSWER_SCHEMA = 1
+_COUNTS = ("prompt_eval_count", "completion_tokens")
+_NOTHING = Context((), (), 0, 0, "")
+# What the window leaves for passages is rounded down to whole steps of so many tokens: an edit elsewhere that makes the
+# prompt a few words longer then still leads to the same passages, and the node reads them out of its cache.
+_STEP = 128
+# The marks between which notes and other texts stand in the prompt; none may begin or end inside of one.
+_MARK = re.compile(r"<(?=\s*/?\s*(?:note|selection|facts)\b)", re.IGNORECASE)
 
 
 class CommandError(Exception):
@@ -80,15 +91,25 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
-    """An earlier run that a request follows: what was asked and what was answered."""
+    """An earlier run that a request follows: what was asked, what was answered, and by which node ("": by none)."""
 
     question: str
     answer: str
+    node: str = ""
 
 
 @dataclass
 class _Job:
-    """One run under way."""
+    """One run under way.
+
+    Attributes:
+        house, prompt, request, id, emit: what it was begun with.
+        earlier: the run it follows.
+        calendar: the person's today.
+        open_note: the path of the note the person has open, "" for none.
+        at: when it began, in seconds since the epoch: what changes from then on is news to the next run.
+        began: the same by the clock that timings are taken with.
+    """
 
     house: House
     prompt: Prompt
@@ -97,6 +118,8 @@ class _Job:
     emit: Callable[[Event], None]
     earlier: Earlier | None
     calendar: Calendar
+    open_note: str
+    at: float
     began: float
     timings: dict[str, float] = field(default_factory=dict)
     degraded: list[str] = field(default_factory=list)
@@ -105,6 +128,26 @@ class _Job:
     def clock(self, name: str) -> None:
         """Note the milliseconds since the run began."""
         self.timings[name] = round((time.perf_counter() - self.began) * 1000, 1)
+
+    @property
+    def private(self) -> bool:
+        """Whether the request itself carries private words: the open note, or an answer made where they may be read."""
+        notes = self.house.vault.snapshot.notes
+        if self.open_note and notes[self.open_note].private:
+            return True
+        inside = self.earlier is not None and _stays_inside(self.house, self.earlier.node)
+        return inside and any(note.private for note in notes.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """What is sent to a model, and what an answer without one is made of."""
+
+    selected: Selected
+    matter: Matter
+    messages: tuple[Message, ...]
+    usage: dict[str, Any]
+    private: bool
 
 
 async def run(
@@ -158,6 +201,8 @@ async def _work(
         except TimeoutError:
             raise DeadlineExceeded(f"{command} took longer than its {seconds} seconds") from None
     except asyncio.CancelledError:
+        # Nobody hears it who ended the run himself; it is for a cancel that came from below.
+        emit(events.failed(run_id, CommandError("cancelled", "the work was broken off", "Run the command again.")))
         raise
     except Exception as error:  # noqa: BLE001 - whatever happens, a run ends with one event that says so
         _report(error)
@@ -197,7 +242,8 @@ def _job(
             raise CommandError(
                 "not_found", "the run that this one follows is not known", "Leave `follows` out, or name a kept run."
             )
-    return _Job(house, prompt, request, run_id, emit, before, _calendar(house, request), time.perf_counter())
+    today, note = _calendar(house, request), _open_note(house, request.note)
+    return _Job(house, prompt, request, run_id, emit, before, today, note, time.time(), time.perf_counter())
 
 
 def _calendar(house: House, request: Request) -> Calendar:
@@ -208,30 +254,44 @@ def _calendar(house: House, request: Request) -> Calendar:
 
 
 async def _carry_out(job: _Job) -> None:
-    house, prompt = job.house, job.prompt
     decision, fault = _decide(job)
-    counter = _counter(decision)
-    job.emit(events.phase("reading", f"{len(house.vault.snapshot.notes)} notes"))
-    selected, matter, messages, usage = await asyncio.to_thread(_prepare, job, decision, counter)
-    job.clock("gathered_ms")
-    _say_gathered(job, selected)
+    job.emit(events.phase("reading", f"{len(job.house.vault.snapshot.notes)} notes"))
+    ready = await _gathered(job, decision, _counter(decision))
     if decision is not None:
         job.emit(Event("decided", {"stage": "answer", "decision": decision.as_dict()}))
-    answer, cached = "", False
-    gate = Gate(matter.snapshot, [passage.text for passage in selected.context.passages] + [job.request.text])
-    if job.request.dry_run:
-        usage["completion_tokens"] = 0
-    else:
-        if decision is not None:
+    gate, cached = _gate(job, ready), False
+    if decision is not None and not job.request.dry_run:
+        try:
             try:
-                answer, cached = await _generate(job, decision, messages, gate, usage, private=selected.context.private)
-            except _WITHOUT_MODEL as error:
-                if gate.given or not _can_do_without(prompt, error):
+                cached = await _generate(job, decision, ready, gate)
+            except ContextTooLarge as error:
+                if gate.given:
                     raise
-                fault = error
-        if decision is None or fault is not None:
-            answer = await asyncio.to_thread(_alone, job, matter, gate, fault)
-    await _finish(job, selected, decision, answer, gate, usage, cached=cached)
+                tight = replace(decision, num_ctx=min(decision.num_ctx, error.num_ctx))
+                ready = await _gathered(job, tight, _recounted(tight, ready, error))
+                gate = _gate(job, ready)
+                cached = await _generate(job, decision, ready, gate)
+        except _WITHOUT_MODEL as error:
+            if gate.given or not _can_do_without(job.prompt, error):
+                raise
+            fault, gate = error, _gate(job, ready)
+    if fault is not None:
+        _say_fault(job, fault)
+    if (decision is None or fault is not None) and not job.request.dry_run:
+        await asyncio.to_thread(_alone, job, ready.matter, gate)
+    await _finish(job, ready, decision, gate, cached=cached)
+
+
+def _gate(job: _Job, ready: _Ready) -> Gate:
+    """A gate that repeats only addresses of the passages and of the person's own words."""
+    texts = [passage.text for passage in ready.selected.context.passages]
+    return Gate(job.house.vault.snapshot, [*texts, job.request.text])
+
+
+def _say_fault(job: _Job, fault: InferenceError) -> None:
+    """Why no model answered."""
+    job.degraded.append("model")
+    job.findings.append({"code": fault.code, "weight": "error", "path": "", "message": str(fault), "hint": fault.hint})
 
 
 def _can_do_without(prompt: Prompt, error: InferenceError) -> bool:
@@ -241,65 +301,103 @@ def _can_do_without(prompt: Prompt, error: InferenceError) -> bool:
 
 def _decide(job: _Job) -> tuple[Decision | None, InferenceError | None]:
     """The node and model, or why there is none although the command could do without."""
-    request = job.request
+    request, fleet = job.request, job.house.fleet
     if job.prompt.tier == "none":
         return None, None
     wanted = Wanted(
         command=job.prompt.name, tier=request.tier or "", model=request.model or "", node=request.node or ""
     )
     try:
-        return job.house.fleet.decide(wanted, job.prompt.tier), None
+        return fleet.decide(replace(wanted, private=job.private), job.prompt.tier), None
     except NodeUnavailable as error:
         return None, error
+    except NothingFits as error:
+        if not job.private:
+            raise
+        # Whatever else is wrong with the request is said; words that no node may see are answered by the vault alone.
+        decide(fleet.profile, wanted, default_tier=job.prompt.tier, healthy={}, id="")
+        return None, error
+
+
+def _stays_inside(house: House, node: str) -> bool:
+    """Whether what a node sees stays in the house: no node at all, a local one, or a trusted one in the LAN."""
+    config = house.fleet.profile.nodes.get(node)
+    return config is None or config.klass == "local" or (config.klass == "lan" and config.trusted)
 
 
 def _counter(decision: Decision | None) -> Counter:
     """Tokens of a model not yet measured are taken as 3 bytes: more than the 4 or so of prose, so nothing overflows."""
-    if decision is None:
-        return BYTES4
-    return Counter("bytes/3", lambda text: -(-len(text.encode("utf-8", "replace")) // 3))
+    return BYTES4 if decision is None else _bytes_per_token(3)
 
 
-def _prepare(
-    job: _Job, decision: Decision | None, counter: Counter
-) -> tuple[Selected, Matter, tuple[Message, ...], dict[str, Any]]:
-    """Gather within what the model's window leaves, survey, and write the prompt. Reads files: runs in a thread."""
+def _recounted(decision: Decision, ready: _Ready, error: ContextTooLarge) -> Counter:
+    """The counter that fits what the node counted in a prompt too long for it; a half more if it does not say."""
+    counted = error.prompt_tokens or decision.num_ctx * 3 / 2
+    return _bytes_per_token(3 * min(1.0, ready.usage["prompt_tokens"] / counted))
+
+
+def _bytes_per_token(size: float) -> Counter:
+    return Counter(f"bytes/{size:.3g}", lambda text: math.ceil(len(text.encode("utf-8", "replace")) / size))
+
+
+async def _gathered(job: _Job, decision: Decision | None, counter: Counter) -> _Ready:
+    """Gather and write the prompt, and say what was gathered."""
+    ready = await asyncio.to_thread(_prepare, job, decision, counter)
+    job.clock("gathered_ms")
+    _say_gathered(job, ready.selected)
+    return ready
+
+
+def _prepare(job: _Job, decision: Decision | None, counter: Counter) -> _Ready:
+    """Survey, gather within what the model's window leaves, and write the prompt. Reads files: runs in a thread."""
     house, prompt, request = job.house, job.prompt, job.request
     wanted = Selection(
         text=" ".join(filter(None, (request.text, request.selection))),
         gather=_shares(request.gather) if request.gather else prompt.gather,
         budget=min(prompt.budget, request.budget_tokens or prompt.budget),
-        counter=counter,
+        counter=_with_fence(counter),
         scope=scope(request.scope),
         calendar=job.calendar,
         recent_days=prompt.recent_days,
         since=house.vault.index.last_run(prompt.name),
-        open_note=_open_note(house, request.note),
-        private=decision is None or decision.klass == "local" or decision.node in house.settings.trusted_nodes,
+        open_note=job.open_note,
+        private=decision is None or _stays_inside(house, decision.node),
         fresh=request.fresh,
     )
-    budget = wanted.budget
-    for _ in range(4):
-        selected = build(house.vault, house.cache, Selection(**{**_fields(wanted), "budget": budget}))
-        matter = _matter(job, selected)
-        messages = _messages(job, selected.context, matter)
-        tokens = sum(counter.count(message.content) for message in messages) + _TEMPLATE_TOKENS
-        over = tokens + _answer_tokens(prompt, decision) - decision.num_ctx if decision else 0
-        if over <= 0:
-            return selected, matter, messages, {"prompt_tokens": tokens, "num_ctx": decision.num_ctx if decision else 0}
-        if not selected.context.passages:
-            break
-        budget = min(budget, selected.context.tokens) - over
-    limit = f"{decision.model} takes {decision.num_ctx}" if decision else "no model is set"
-    raise CommandError(
-        "context_too_large",
-        f"the text alone is about {tokens} tokens, and {limit} with the answer",
-        "Shorten the text, or name a tier with a larger window.",
-    )
+    found = gathering(house.vault, wanted)
+    matter = _matter(job, found)
+    instructions = _instructions(job, matter)
+    bare = _tokens(_messages(job, instructions), counter)
+    if decision is not None:
+        room = decision.num_ctx - _answer_tokens(prompt, decision) - bare
+        if room < 0:
+            raise CommandError(
+                "context_too_large",
+                f"the text alone is about {bare} tokens, and {decision.model} takes {decision.num_ctx} with the answer",
+                "Shorten the text, or name a tier with a larger window.",
+            )
+        if room < wanted.budget:
+            wanted = replace(wanted, budget=room // _STEP * _STEP)
+    selected = build(house.vault, house.cache, wanted, found)
+    messages = _messages(job, instructions, selected.context.passages)
+    usage = {
+        "prompt_tokens": _tokens(messages, counter) if decision else 0,
+        "prompt_eval_count": None,
+        "num_ctx": decision.num_ctx if decision else 0,
+        "completion_tokens": None,
+    }
+    matter = replace(matter, context=selected.context)
+    return _Ready(selected, matter, messages, usage, job.private or found.holds_private)
 
 
-def _fields(selection: Selection) -> dict[str, Any]:
-    return {name: getattr(selection, name) for name in selection.__slots__}
+def _tokens(messages: Sequence[Message], counter: Counter) -> int:
+    return sum(counter.count(message.content) for message in messages) + _TEMPLATE_TOKENS
+
+
+def _with_fence(counter: Counter) -> Counter:
+    """The counter of passages that counts the marks around each as well: their sum is then what the prompt grows by."""
+    marks = counter.count(_fenced("", "", "") + "\n\n")
+    return Counter(f"{counter.id}+{marks}", lambda text: counter.count(text) + marks)
 
 
 def _shares(gather: Sequence[str] | Mapping[str, float]) -> dict[str, float]:
@@ -334,21 +432,21 @@ def _open_note(house: House, note: str | None) -> str:
     return path
 
 
-def _matter(job: _Job, selected: Selected) -> Matter:
-    ready = selected.gathering
+def _matter(job: _Job, ready: Gathering) -> Matter:
+    """What an answer without a model is made of, its passages still to come."""
 
     def text(path: str) -> str:
         read = ready.read(path)
-        known = ready.snapshot.notes.get(path)
+        known = ready.notes.get(path)
         # Offsets of the snapshot's headings and tasks only mean something in the text they were read from.
         return read[1] if read and known and read[0].digest == known.digest else ""
 
     found = health.check(ready.snapshot, ready.notes, ready.survey) if job.prompt.without_model == "health" else []
-    return Matter(ready.snapshot, ready.survey, selected.context, found, text)
+    return Matter(ready.snapshot, ready.notes, ready.survey, _NOTHING, found, text)
 
 
-def _messages(job: _Job, context: Context, matter: Matter) -> tuple[Message, ...]:
-    """The shared preamble, the passages in their stable order, instructions and question last (KV prefix reuse)."""
+def _instructions(job: _Job, matter: Matter) -> str:
+    """What the model is told to do, with the person's words."""
     request, today = job.request, job.calendar.today
     earlier = job.earlier
     language = job.house.settings.language
@@ -359,14 +457,20 @@ def _messages(job: _Job, context: Context, matter: Matter) -> tuple[Message, ...
         "selection": f"They have selected this text:\n<selection>\n{_defused(request.selection)}\n</selection>"
         if request.selection
         else "",
-        "facts": facts(matter, job.prompt.without_model) if "facts" in job.prompt.instructions else "",
+        "facts": f"<facts>\n{_defused(facts(matter, job.prompt.without_model))}\n</facts>"
+        if "facts" in job.prompt.instructions
+        else "",
         "earlier": f"Earlier they asked:\n{earlier.question}\nand were answered:\n{earlier.answer}" if earlier else "",
         "language": f"Answer in {language}."
         if language
         else "Answer in the language of the person's words, else of the notes.",
     }
-    instructions = "\n".join(line for line in _paragraphs(job.prompt.render(blanks)))
-    notes = "\n".join(_fenced(passage) for passage in context.passages)
+    return "\n".join(_paragraphs(job.prompt.render(blanks)))
+
+
+def _messages(job: _Job, instructions: str, passages: Sequence[Passage] = ()) -> tuple[Message, ...]:
+    """The shared preamble, the passages in their stable order, instructions and question last (KV prefix reuse)."""
+    notes = "\n".join(_fenced(passage.path, passage.heading, passage.text) for passage in passages)
     return (
         Message("system", job.house.preamble),
         Message("user", f"{notes}\n\n{instructions}" if notes else instructions),
@@ -382,30 +486,29 @@ def _paragraphs(text: str) -> list[str]:
     return lines
 
 
-def _fenced(passage: Passage) -> str:
+def _fenced(path: str, heading: str, text: str) -> str:
     """A passage between marks that its own text cannot close."""
-    attributes = f'path="{_quoted(passage.path)}" heading="{_quoted(passage.heading)}"'
-    return f"<note {attributes}>\n{_defused(passage.text)}\n</note>"
+    return f'<note path="{_quoted(path)}" heading="{_quoted(heading)}">\n{_defused(text)}\n</note>'
+
+
+# Both put a character of one byte in the place of another, so that a text is never longer than it was counted.
+_QUOTED = str.maketrans('"<>\r\n', "'()  ")
 
 
 def _quoted(text: str) -> str:
-    return text.replace('"', "'").replace("<", "‹").replace(">", "›") if '"' in text or "<" in text else text
+    return text.translate(_QUOTED)
 
 
 def _defused(text: str) -> str:
-    return text.replace("</note", "< /note").replace("</selection", "< /selection")
+    return _MARK.sub("(", text)
 
 
-def _answer_tokens(prompt: Prompt, decision: Decision | None) -> int:
-    return min(prompt.answer, decision.answer_tokens) if decision else 0
+def _answer_tokens(prompt: Prompt, decision: Decision) -> int:
+    return min(prompt.answer, decision.answer_tokens)
 
 
 def _say_gathered(job: _Job, selected: Selected) -> None:
-    survey, context = selected.gathering.survey, selected.context
-    if survey.late and "recent" in job.prompt.gather:
-        job.findings.append(
-            _notice("no_recent_notes", survey.late, "Fix the day with --now, or write today's daily note.")
-        )
+    context = selected.context
     passages = [
         {"path": p.path, "heading": p.heading, "tokens": p.tokens, "why": p.why, "via": p.via} for p in context.passages
     ]
@@ -417,48 +520,63 @@ def _notice(code: str, message: str, hint: str) -> dict[str, Any]:
     return {"code": code, "weight": "notice", "path": "", "message": message, "hint": hint}
 
 
-async def _generate(
-    job: _Job, decision: Decision, messages: tuple[Message, ...], gate: Gate, usage: dict[str, Any], *, private: bool
-) -> tuple[str, bool]:
-    """The model's answer through the gate; or the same answer from before, when the very same prompt was sent."""
-    house = job.house
+async def _generate(job: _Job, decision: Decision, ready: _Ready, gate: Gate) -> bool:
+    """The model's answer through the gate; or the one from before, when the very same prompt was answered already.
+
+    Returns:
+        Whether it is the one from before.
+
+    Raises:
+        InferenceError: see `inference.node`.
+    """
+    house, usage = job.house, ready.usage
     answer_tokens = _answer_tokens(job.prompt, decision)
-    sent = [[message.role, message.content] for message in messages]
+    sent = [[message.role, message.content] for message in ready.messages]
     runner = repr(house.fleet.profile.runners.get(decision.runner))
     key = f"answer:{digest(_ANSWER_SCHEMA, sent, decision.model, decision.num_ctx, answer_tokens, runner)}"
     kept = None if job.request.fresh else await asyncio.to_thread(house.cache.get, key)
     if isinstance(kept, dict) and isinstance(kept.get("text"), str):
+        usage |= {name: count for name in _COUNTS if isinstance(count := kept.get(name), int)}
         _say(job, gate.feed(kept["text"]) + gate.finish())
-        usage |= {
-            "prompt_eval_count": kept.get("prompt_eval_count"),
-            "completion_tokens": kept.get("completion_tokens"),
-        }
-        return gate.given, True
+        return True
     raw: list[str] = []
     final: Usage | None = None
 
     def on_phase(name: str, detail: str, n: int, total: int) -> None:
         job.emit(events.phase(name, detail, n, total))
 
-    async for chunk in house.fleet.chat(decision, messages, answer_tokens=answer_tokens, on_phase=on_phase):
-        if chunk.text:
-            if not raw:
-                job.clock("first_token_ms")
-                job.emit(events.phase("writing", decision.model))
-            raw.append(chunk.text)
-            _say(job, gate.feed(chunk.text))
-        final = chunk.usage or final
+    stream = house.fleet.chat(decision, ready.messages, answer_tokens=answer_tokens, on_phase=on_phase)
+    async with aclosing(stream) as chunks:
+        async for chunk in chunks:
+            if chunk.text:
+                if not raw:
+                    job.clock("first_token_ms")
+                    job.emit(events.phase("writing", decision.model))
+                raw.append(chunk.text)
+                _say(job, gate.feed(chunk.text))
+            final = chunk.usage or final
+    if not "".join(raw).strip():
+        raise UpstreamFault(f"{decision.model} ended without a word", hint="Ask again, or name another model.")
     _say(job, gate.finish())
+    whole = True
     if final is not None:
         usage |= {"prompt_eval_count": final.prompt_eval_count, "completion_tokens": final.completion_tokens}
-        _compare(job, usage)
-        if final.done_reason == "length":
-            job.findings.append(
-                _notice("answer_cut", "The answer reached its token limit and ends early.", "Ask for less at once.")
-            )
-    if raw:
-        await asyncio.to_thread(house.cache.set, key, {"text": "".join(raw), **_counts(usage)}, private=private)
-    return gate.given, False
+        whole = _told_whole(job, usage, final)
+    if whole:
+        value = {"text": "".join(raw)} | {name: usage[name] for name in _COUNTS}
+        await asyncio.to_thread(house.cache.set, key, value, private=ready.private)
+    return False
+
+
+def _told_whole(job: _Job, usage: Mapping[str, Any], final: Usage) -> bool:
+    """Say what is missing of the prompt or the answer; whether nothing is, so that it may be given again."""
+    missing = len(job.findings)
+    _compare(job, usage)
+    if final.done_reason == "length":
+        job.findings.append(
+            _notice("answer_cut", "The answer reached its token limit and ends early.", "Ask for less at once.")
+        )
+    return len(job.findings) == missing
 
 
 def _compare(job: _Job, usage: Mapping[str, Any]) -> None:
@@ -476,55 +594,37 @@ def _compare(job: _Job, usage: Mapping[str, Any]) -> None:
         job.degraded.append("context")
 
 
-def _counts(usage: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: usage.get(name) for name in ("prompt_eval_count", "completion_tokens")}
-
-
 def _say(job: _Job, text: str) -> None:
     if text:
         job.emit(Event("token", {"stage": "answer", "text": text}))
 
 
-def _alone(job: _Job, matter: Matter, gate: Gate, fault: InferenceError | None) -> str:
-    """The answer from the vault alone, and why there is no better one."""
-    if fault is not None:
-        job.degraded.append("model")
-        code = str(getattr(fault, "code", "node_unavailable"))
-        job.findings.append({"code": code, "weight": "error", "path": "", "message": str(fault), "hint": fault.hint})
+def _alone(job: _Job, matter: Matter, gate: Gate) -> None:
+    """The answer from the vault alone."""
     _say(job, gate.feed(ANSWERS[job.prompt.without_model](matter)) + gate.finish())
-    return gate.given
 
 
-async def _finish(
-    job: _Job,
-    selected: Selected,
-    decision: Decision | None,
-    answer: str,
-    gate: Gate,
-    usage: dict[str, Any],
-    *,
-    cached: bool,
-) -> None:
-    snapshot, passages = selected.gathering.snapshot, selected.context.passages
-    cited, unsupported = (
-        citations(answer, passages, snapshot) if decision is not None and "model" not in job.degraded else ([], [])
-    )
+async def _finish(job: _Job, ready: _Ready, decision: Decision | None, gate: Gate, *, cached: bool) -> None:
+    selected, passages = ready.selected, ready.selected.context.passages
+    written = decision is not None and "model" not in job.degraded
+    cited, unsupported = citations(gate.given, passages, selected.gathering.snapshot) if written else ([], [])
     job.emit(Event("checked", {"links": gate.links.as_dict(), "citations": cited, "unsupported": unsupported}))
-    if job.prompt.without_model == "health":
-        found = await asyncio.to_thread(health.check, snapshot, selected.gathering.notes, selected.gathering.survey)
-        job.findings += [one.as_dict() for one in found]
+    if ready.matter.survey.late and "recent" in job.prompt.gather:
+        hint = "Fix the day with --now, or write today's daily note."
+        job.findings.append(_notice("no_recent_notes", ready.matter.survey.late, hint))
+    job.findings += [one.as_dict() for one in ready.matter.findings]
     if not job.request.dry_run:
-        await asyncio.to_thread(job.house.vault.index.record_run, job.prompt.name, time.time())
+        await asyncio.to_thread(job.house.vault.index.record_run, job.prompt.name, job.at)
     job.clock("total_ms")
     data = {
         "run": job.id,
         "command": job.prompt.name,
-        "answer": answer,
+        "answer": gate.given,
         "sources": [{"path": p.path, "heading": p.heading, "why": p.why, "via": p.via} for p in passages],
         "edits": [],
         "findings": job.findings,
         "decision": decision.as_dict() if decision is not None else None,
-        "usage": {"prompt_tokens": 0, "prompt_eval_count": None, "num_ctx": 0, "completion_tokens": None} | usage,
+        "usage": ready.usage,
         "timings": job.timings,
         "degraded": job.degraded,
         "cached": cached,

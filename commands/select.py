@@ -1,13 +1,14 @@
 """Builds the context of a request: gathers, packs, remembers; replays a receipt."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from commands.gather import ORDER, Gathering, gather
 from context.assemble import RECEIPT_SCHEMA, Context, Counter, Cut, Passage, assemble
 from context.cache import Cache, digest
 from context.calendar import Calendar
+from context.note import Note
 from context.query import Scope, select
 from context.vault import NoteGoneError, Vault
 
@@ -61,36 +62,58 @@ def gathering(vault: Vault, wanted: Selection) -> Gathering:
     """
     snapshot = vault.snapshot
     notes = select(snapshot, wanted.scope)
-    if not wanted.private:
-        notes = {path: note for path, note in notes.items() if not note.private}
+    if not wanted.private:  # as if they did not exist: no map leads through them, no check speaks of them
+        snapshot = replace(snapshot, notes=_public(snapshot.notes))
+        notes = _public(notes)
     return Gathering(
-        vault, snapshot, notes, wanted.calendar, wanted.text, wanted.recent_days, wanted.since, wanted.open_note
+        vault=vault,
+        snapshot=snapshot,
+        notes=notes,
+        calendar=wanted.calendar,
+        text=wanted.text,
+        recent_days=wanted.recent_days,
+        since=wanted.since,
+        open_note=wanted.open_note,
+        private=wanted.private,
     )
 
 
-def build(vault: Vault, cache: Cache, wanted: Selection) -> Selected:
+def _public(notes: Mapping[str, Note]) -> dict[str, Note]:
+    return {path: note for path, note in notes.items() if not note.private}
+
+
+def build(vault: Vault, cache: Cache, wanted: Selection, ready: Gathering | None = None) -> Selected:
     """The context of a request.
 
     Two keys lead to it: the digest of the vault and the request gives the receipt's, and the receipt's digest the
     passages with their texts. The first is reached while nothing changed; the second also when a change elsewhere left
-    the same passages. Nothing is ever invalidated: another vault has another key.
+    the same passages. Nothing is ever invalidated: another vault has another key. What the cache holds is believed
+    only when the notes still say it.
+
+    Args:
+        vault: the notes.
+        cache: where contexts are kept.
+        wanted: what is asked for.
+        ready: the gathering of the same request, if there is one already.
 
     Raises:
         context.query.QueryError: the scope names a project that does not exist.
     """
-    ready = gathering(vault, wanted)
+    ready = ready or gathering(vault, wanted)
     key = f"selection:{_request_digest(ready, wanted)}"
     if not wanted.fresh:
         kept = _kept(cache, cache.get(key))
-        if kept is not None:
+        if kept is not None and all(_stands(ready, passage) for passage in kept[0].passages):
             return Selected(kept[0], ready, kept[1], cached=True)
     ways = ["note", *wanted.gather] if wanted.open_note else list(wanted.gather)
     shares = {"note": 0.25, **wanted.gather} if wanted.open_note else wanted.gather
     context = assemble(gather(ways, ready), wanted.budget, shares=shares, order=ORDER, counter=wanted.counter)
     receipt = context.receipt()
     text = {"passages": [asdict(passage) for passage in context.passages], "receipt": receipt}
-    cache.set(f"receipt:{receipt['receipt']}", text, private=context.private)
-    cache.set(key, receipt["receipt"], private=context.private)
+    # A receipt names what was cut as well: where private notes were gathered from, all of it stays on this machine.
+    cache.set(f"receipt:{receipt['receipt']}", text, private=ready.holds_private)
+    if ready.settled:  # else it was made of notes newer than the snapshot that the key stands for
+        cache.set(key, receipt["receipt"], private=ready.holds_private)
     return Selected(context, ready, receipt, cached=False)
 
 
@@ -99,6 +122,9 @@ def _request_digest(ready: Gathering, wanted: Selection) -> str:
     return digest(
         RECEIPT_SCHEMA,
         ready.snapshot.digest,
+        repr(ready.snapshot.settings),
+        sorted(ready.snapshot.moc_types),
+        ready.vault.options.fingerprint,
         wanted.text,
         list(wanted.gather.items()),
         wanted.budget,
@@ -120,9 +146,31 @@ def _kept(cache: Cache, identity: object) -> tuple[Context, dict[str, Any]] | No
         passages = tuple(Passage(**passage) for passage in value["passages"])  # type: ignore[index]
         cut = tuple(Cut(**one) for one in receipt["cut"])
         context = Context(passages, cut, receipt["tokens"], receipt["budget_tokens"], receipt["counter"])
-        return (context, receipt) if context.receipt() == receipt else None
-    except (TypeError, KeyError, AttributeError):
+        whole = context.receipt() == receipt and receipt["receipt"] == identity and all(map(_sound, passages))
+    except (TypeError, KeyError, AttributeError, ValueError):
         return None
+    return (context, receipt) if whole else None
+
+
+def _sound(passage: Passage) -> bool:
+    """Whether a passage out of the cache holds what a passage holds."""
+    texts = (passage.path, passage.heading, passage.text, passage.digest, passage.lane, passage.why, passage.via)
+    counts = (passage.start, passage.end, passage.tokens)
+    return (
+        all(isinstance(one, str) for one in texts)
+        and all(isinstance(one, int) for one in counts)
+        and isinstance(passage.score, int | float)
+    )
+
+
+def _stands(ready: Gathering, passage: Passage) -> bool:
+    """Whether a passage out of the cache may be used, and its note still says it."""
+    read = ready.read(passage.path)
+    return (
+        read is not None
+        and (read[0].digest, read[0].private) == (passage.digest, passage.private)
+        and read[1][passage.start : passage.end] == passage.text
+    )
 
 
 def kept_receipt(cache: Cache, identity: str) -> dict[str, Any] | None:

@@ -4,10 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from context.note import Note, Task
-
 from context.calendar import Calendar, iso_date
 from context.names import base_of, fold
+from context.note import Note, Task
 from context.query import dated
 from context.vault import Snapshot, kind
 
@@ -149,9 +148,10 @@ def _projects(notes: Iterable[Note]) -> tuple[Project, ...]:
 def next_action(note: Note) -> Task | None:
     """The first open task below a heading that says "next", else the first open task."""
     open_tasks = [task for task in note.tasks if is_open(task)]
-    for heading, after in zip(note.headings, [*note.headings[1:], None], strict=True):
+    for place, heading in enumerate(note.headings):
         if "next" in fold(heading.text):
-            stop = after.start if after else note.length
+            after = (other.start for other in note.headings[place + 1 :] if other.level <= heading.level)
+            stop = next(after, note.length)
             for task in open_tasks:
                 if heading.start <= task.start < stop:
                     return task

@@ -5,7 +5,8 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import Any
 
 from context.frontmatter import read
@@ -181,6 +182,12 @@ def _canvas(text: str) -> tuple[tuple[Link, ...], str]:
     return tuple(links), ""
 
 
+# `dataclasses.astuple` copies every value: a quarter of the time of a cold index.
+_HEADING, _LINK, _TASK, _BLOCK = (
+    attrgetter(*(field.name for field in fields(kind))) for kind in (Heading, Link, Task, Block)
+)
+
+
 def to_row(note: Note) -> list[Any]:
     """A note as a JSON-able list, for the index."""
     return [
@@ -191,12 +198,12 @@ def to_row(note: Note) -> list[Any]:
         note.length,
         note.body,
         note.properties,
-        [astuple(one) for one in note.headings],
-        [astuple(one) for one in note.links],
+        [_HEADING(one) for one in note.headings],
+        [_LINK(one) for one in note.links],
         note.tags,
         note.aliases,
-        [astuple(one) for one in note.tasks],
-        [astuple(one) for one in note.blocks],
+        [_TASK(one) for one in note.tasks],
+        [_BLOCK(one) for one in note.blocks],
         note.flags,
         note.private,
     ]

@@ -22,6 +22,8 @@ MEMORY_SECONDS = 2.0
 _WARM_SECONDS = 60.0
 # A model that is in memory needs micro- to milliseconds to be "loaded"; more means that it was not, in seconds.
 _LOADED_AT_ONCE = 0.1
+# Seconds that a chat waits at most for the answer whether its model must be loaded.
+_LOOK_SECONDS = 0.2
 _KEPT_DECISIONS = 200
 
 
@@ -140,8 +142,8 @@ class Fleet:
         try:
             if node.config.kind == "ollama" and not self._is_warm(runner):
                 look = asyncio.create_task(self._look(node, runner, say))
-                # The question goes out first: once the chat has begun to load the model, the node lists it.
-                await asyncio.sleep(0)
+                # Before the chat: once that has begun to load the model, the node lists it as if it were there.
+                await asyncio.wait({look}, timeout=_LOOK_SECONDS)
             else:
                 say("thinking")
             async with aclosing(node.chat(chat)) as chunks:
@@ -158,7 +160,7 @@ class Fleet:
                 self._warm[runner.node].clear()
 
     async def _look(self, node: Node, runner: RunnerProfile, say: Callable[[str], None]) -> None:
-        """Tell whether the model must be loaded first; runs beside the chat, which does not wait for it."""
+        """Tell whether the model must be loaded first; a chat does not wait long for it."""
         state = await node.state()
         if state.reachable:
             say("thinking" if any(same_model(one.model, runner.model) for one in state.loaded) else "loading")

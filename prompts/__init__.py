@@ -15,7 +15,7 @@ FALLBACKS = ("briefing", "skeleton", "findings", "health")
 # The blanks that instructions may hold, each filled by `render`.
 BLANKS = ("today", "weekday", "text", "selection", "facts", "earlier", "language")
 
-_BLANK = re.compile(r"\{\{\s*([\w-]{1,40})\s*\}\}")
+_BLANK = re.compile(r"\{\{([^{}\n]*)\}\}")
 _KEYS = frozenset(
     {
         "description",
@@ -78,7 +78,7 @@ class Prompt:
 
     def render(self, blanks: Mapping[str, str]) -> str:
         """The instructions with their blanks filled; what comes in through a blank is not read for blanks again."""
-        return _BLANK.sub(lambda match: blanks.get(match[1], ""), self.instructions).strip()
+        return _BLANK.sub(lambda match: blanks.get(match[1].strip(), ""), self.instructions).strip()
 
 
 def shipped_text(name: str) -> str:
@@ -96,7 +96,13 @@ def shipped_text(name: str) -> str:
 
 
 def parse(
-    name: str, properties: Mapping[str, Any], body: str, *, gathers: Collection[str], first_line: int = 1
+    name: str,
+    properties: Mapping[str, Any],
+    body: str,
+    *,
+    gathers: Collection[str],
+    lines: Mapping[str, int] | None = None,
+    first_line: int = 1,
 ) -> Prompt:
     """Read a prompt from its properties and body.
 
@@ -105,68 +111,84 @@ def parse(
         properties: the file's frontmatter.
         body: the text after the frontmatter.
         gathers: the ways of gathering that exist.
+        lines: on which line of the file each property stands, for messages.
         first_line: line of the file on which the body begins, for messages.
 
     Raises:
         PromptError: an unknown key, a value out of its limits, an unknown blank, or no instructions.
     """
-    unknown = sorted(set(properties) - _KEYS)
-    if unknown:
-        raise PromptError(f"{name}.md: unknown key {unknown[0]!r}; allowed are {', '.join(sorted(_KEYS))}")
+    front = _Front(name, properties, lines or {})
+    for key in properties:
+        if key not in _KEYS:
+            raise front.wrong(key, f"unknown key {key[:60]!r}; allowed are {', '.join(sorted(_KEYS))}")
     for match in _BLANK.finditer(body):
-        if match[1] not in BLANKS:
+        if match[1].strip() not in BLANKS:
             line = first_line + body.count("\n", 0, match.start())
-            raise PromptError(f"{name}.md, line {line}: unknown blank {match[0]}; allowed are {', '.join(BLANKS)}")
+            raise PromptError(f"{name}.md, line {line}: unknown blank {match[0][:60]}; allowed are {', '.join(BLANKS)}")
     if not body.strip():
         raise PromptError(f"{name}.md has no instructions below its frontmatter")
     fields: dict[str, Any] = {
-        "description": _text(name, properties, "description"),
-        "argument_hint": _text(name, properties, "argument-hint", ""),
-        "tier": _one_of(name, properties, "tier", TIERS),
-        "gather": _shares(name, properties.get("gather"), gathers),
-        "budget": _whole(name, properties, "budget", 500, 200_000),
-        "answer": _whole(name, properties, "answer", 100, 32_000),
-        "recent_days": _whole(name, properties, "recent-days", 1, 366, 3),
-        "without_model": _one_of(name, properties, "without-model", FALLBACKS),
-        "text": _one_of(name, properties, "text", ("optional", "required"), "optional"),
-        "writes": tuple(properties.get("writes") or ()),
-        "deadline": _whole(name, properties, "deadline", 1, 3600, 120),
+        "description": front.text("description"),
+        "argument_hint": front.text("argument-hint", ""),
+        "tier": front.one_of("tier", TIERS),
+        "gather": front.shares("gather", gathers),
+        "budget": front.whole("budget", 500, 200_000),
+        "answer": front.whole("answer", 100, 32_000),
+        "recent_days": front.whole("recent-days", 1, 366, 3),
+        "without_model": front.one_of("without-model", FALLBACKS),
+        "text": front.one_of("text", ("optional", "required"), "optional"),
+        "writes": front.names("writes"),
+        "deadline": front.whole("deadline", 1, 3600, 120),
         "instructions": body.strip(),
     }
     return Prompt(name=name, **fields, digest=hashlib.sha256(repr((name, sorted(fields.items()))).encode()).hexdigest())
 
 
-def _text(name: str, properties: Mapping[str, Any], key: str, default: str | None = None) -> str:
-    value = properties.get(key, default)
-    if not isinstance(value, str):
-        raise PromptError(f"{name}.md: {key} must be text")
-    return value
+@dataclass(frozen=True, slots=True)
+class _Front:
+    """The properties of a prompt file, read one by one; what is wrong is told with file and line."""
 
+    name: str
+    properties: Mapping[str, Any]
+    lines: Mapping[str, int]
 
-def _one_of(
-    name: str, properties: Mapping[str, Any], key: str, allowed: Collection[str], default: str | None = None
-) -> str:
-    value = properties.get(key, default)
-    if value not in allowed:
-        raise PromptError(f"{name}.md: {key} must be one of {', '.join(allowed)}")
-    return str(value)
+    def wrong(self, key: str, message: str) -> PromptError:
+        line = f", line {self.lines[key]}" if key in self.lines else ""
+        return PromptError(f"{self.name}.md{line}: {message}")
 
+    def text(self, key: str, default: str | None = None) -> str:
+        value = self.properties.get(key, default)
+        if not isinstance(value, str):
+            raise self.wrong(key, f"{key} must be text")
+        return value
 
-def _whole(name: str, properties: Mapping[str, Any], key: str, low: int, high: int, default: int | None = None) -> int:
-    value = properties.get(key, default)
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise PromptError(f"{name}.md: {key} must be a whole number from {low} to {high}")
-    return value
+    def one_of(self, key: str, allowed: Collection[str], default: str | None = None) -> str:
+        value = self.properties.get(key, default)
+        if value not in allowed:
+            raise self.wrong(key, f"{key} must be one of {', '.join(allowed)}")
+        return str(value)
 
+    def whole(self, key: str, low: int, high: int, default: int | None = None) -> int:
+        value = self.properties.get(key, default)
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise self.wrong(key, f"{key} must be a whole number from {low} to {high}")
+        return value
 
-def _shares(name: str, value: Any, gathers: Collection[str]) -> dict[str, float]:
-    if not isinstance(value, Mapping) or not value:
-        raise PromptError(f"{name}.md: gather must name ways of gathering with their percent of the budget")
-    for way, percent in value.items():
-        if way not in gathers:
-            raise PromptError(f"{name}.md: gather has no way {way!r}; known are {', '.join(sorted(gathers))}")
-        if not isinstance(percent, int) or isinstance(percent, bool) or not 0 <= percent <= 100:
-            raise PromptError(f"{name}.md: gather.{way} must be a whole number of percent")
-    if sum(value.values()) > 100:
-        raise PromptError(f"{name}.md: the percents of gather add up to more than 100")
-    return {way: percent / 100 for way, percent in value.items()}
+    def names(self, key: str) -> tuple[str, ...]:
+        value = self.properties.get(key) or []
+        if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+            raise self.wrong(key, f"{key} must be a list of names")
+        return tuple(value)
+
+    def shares(self, key: str, known: Collection[str]) -> dict[str, float]:
+        value = self.properties.get(key)
+        if not isinstance(value, Mapping) or not value:
+            raise self.wrong(key, f"{key} must name ways of gathering with their percent of the budget")
+        for way, percent in value.items():
+            if way not in known:
+                raise self.wrong(key, f"{key} has no way {way[:60]!r}; known are {', '.join(sorted(known))}")
+            if not isinstance(percent, int) or isinstance(percent, bool) or not 0 <= percent <= 100:
+                raise self.wrong(key, f"{key}.{way} must be a whole number of percent from 0 to 100")
+        if sum(value.values()) > 100:
+            raise self.wrong(key, f"the percents of {key} add up to more than 100")
+        return {way: percent / 100 for way, percent in value.items()}

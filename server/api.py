@@ -66,7 +66,7 @@ class Pipeline:
         receipt: (house, id) → a receipt or None; may read a file.
         replay: (house, receipt) → what a replay found.
         request: makes a request from its fields.
-        earlier: makes what a run follows, from question and answer.
+        earlier: makes what a run follows, from question, answer and the node that gave it.
     """
 
     run: Callable[..., AsyncIterator[Event]]
@@ -182,7 +182,8 @@ def _start(service: Service, house: House, name: str, body: CommandBody) -> Run:
 
     def earlier(run_id: str) -> Any:
         run = service.runs.get(run_id)
-        return pipeline.earlier(question=run.question, answer=_answered(run))
+        decision = run.outcome().get("decision") or {}
+        return pipeline.earlier(question=run.question, answer=_answered(run), node=decision.get("node", ""))
 
     def work(run_id: str) -> AsyncIterator[Event]:
         return pipeline.run(house, name, wanted, run_id=run_id, earlier=earlier)

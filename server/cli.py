@@ -55,10 +55,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _drop_output()
         return BROKEN_PIPE
     except KeyboardInterrupt:
-        _say("interrupted")
+        with suppress(OSError):
+            _say("interrupted")
         return INTERRUPTED
     except OSError as error:
-        _say(f"the output cannot be written ({error.strerror or error})")
+        with suppress(OSError):
+            _say(f"the output cannot be written ({error.strerror or error})")
         _drop_output()
         return FAILED
     return code
@@ -96,7 +98,10 @@ def _run(given: Sequence[str]) -> int:
         return _version()
     from server.parser import parse, parser
 
-    arguments = parse(given)
+    try:
+        arguments = parse(given)
+    except SystemExit:  # help, which is still to be written out
+        return 0
     if arguments.version:
         return _version()
     if not arguments.command:

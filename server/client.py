@@ -221,12 +221,16 @@ def _ask(
     answer = connection.getresponse()
     if answer.status == http.client.OK:
         return answer
-    error = json.loads(answer.read())["error"]
     wait = answer.headers.get("Retry-After", "")
-    raise ServiceError(
-        str(error["code"]), str(error["message"]), str(error.get("hint", "")),
-        run=error.get("run"), retry_after=float(wait) if wait.isdecimal() else None,
-    )  # fmt: skip
+    try:
+        error = json.loads(answer.read())["error"]
+        refusal = ServiceError(
+            str(error["code"]), str(error["message"]), str(error.get("hint", "")),
+            run=error.get("run"), retry_after=float(wait) if wait.isdecimal() else None,
+        )  # fmt: skip
+    except (KeyError, TypeError, AttributeError):
+        raise ValueError("an error of another shape") from None
+    raise refusal
 
 
 def _gone(service: Service, run: str) -> ServiceError:

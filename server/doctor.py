@@ -366,11 +366,11 @@ def _service(config: Config) -> Checks:
 
 
 def _profile(config: Config) -> Checks:
-    from inference.profile import ProfileError, with_trust
+    from inference.profile import ProfileError
     from server.house import profile_of
 
     try:
-        profile = with_trust(profile_of(config), config.trusted_nodes)
+        profile = profile_of(config)
     except ProfileError as error:
         yield Check("profile", "broken", str(error), "`kos config` tells where the profile is named.")
         return
@@ -393,6 +393,9 @@ def _node(profile: "Profile", node: "NodeConfig", state: "NodeState") -> Checks:
     name = f"node {node.name}"
     if not state.reachable:
         yield Check(name, "broken", f"{state.error}; commands answer from the vault alone", state.hint)
+        return
+    if state.error:
+        yield Check(name, "warning", state.error, state.hint)
         return
     kind = "Ollama" if node.kind == "ollama" else "server"
     yield Check(name, "ok", f"{kind} {state.version} at {node.url} ({node.klass})".replace("  ", " "))

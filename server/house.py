@@ -9,7 +9,7 @@ from context.cache import open_cache
 from context.index import Index
 from context.vault import Vault, VaultOptions
 from inference.fleet import Fleet
-from inference.profile import Profile, load, with_url
+from inference.profile import Profile, load, with_trust, with_url
 from prompts import shipped_text
 from server.config import Config, ConfigError, vault_dir
 
@@ -59,7 +59,6 @@ def _open(config: Config, *, watch: bool) -> House:
             now=config.now,
             language=config.language,
             deadline_seconds=config.deadline_seconds,
-            trusted_nodes=config.trusted_nodes,
         ),
     )
     if watch:
@@ -70,13 +69,15 @@ def _open(config: Config, *, watch: bool) -> House:
 
 
 def profile_of(config: Config) -> Profile:
-    """The profile in force, with the address that the configuration sets instead of its own.
+    """The profile in force, with the address and the trust that the configuration sets.
 
     Raises:
         inference.profile.ProfileError: it cannot be used.
     """
     profile = load(config.profile)
-    return with_url(profile, config.ollama_url) if config.ollama_url else profile
+    if config.ollama_url:
+        profile = with_url(profile, config.ollama_url)
+    return with_trust(profile, config.trusted_nodes)
 
 
 def vault_options(config: Config) -> VaultOptions:

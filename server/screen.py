@@ -17,6 +17,8 @@ _WIDTH = 80
 _NAMED = 4
 # Reasons for one note in the list of sources.
 _REASONS = 3
+# Findings in notes that are listed.
+_FINDINGS = 20
 
 
 class Screen:
@@ -84,9 +86,10 @@ class Screen:
         if self._person:
             if not dry_run:
                 self._sources(self._err, data["sources"], lead="\n")
+                self._findings(data)
             self._summary(data, dry_run=dry_run)
         for finding in data["findings"]:
-            if not finding["path"]:  # what is about a note stands in the answer
+            if not finding["path"]:
                 away = "model" in data["degraded"] and finding["weight"] == "error"
                 lead = "answered from the vault alone: " if away else ""
                 self.notice(f"{lead}{finding['message']}", finding["hint"])
@@ -127,6 +130,14 @@ class Screen:
             lines = [f"  {path}: {_several(reasons)}" for path, reasons in notes.items()]
             title = f"{_BOLD}Sources{_PLAIN}" if self._colour and to.isatty() else "Sources"
             self._write(to, lead + "\n".join([title, *map(line_of, lines)]) + "\n")
+
+    def _findings(self, data: Mapping[str, Any]) -> None:
+        """What was found in notes, unless the answer is that list itself: without a model it is."""
+        found = [finding for finding in data["findings"] if finding["path"]]
+        if found and data["decision"] is not None and "model" not in data["degraded"]:
+            lines = [f"  {finding['weight']}: {finding['path']}: {finding['message']}" for finding in found[:_FINDINGS]]
+            more = [f"  and {len(found) - _FINDINGS} more; --json has them all"] * (len(found) > _FINDINGS)
+            self._write(self._err, "\n".join([f"\nFindings ({len(found)})", *map(line_of, lines), *more]) + "\n")
 
     def _summary(self, data: Mapping[str, Any], *, dry_run: bool) -> None:
         seconds = data["timings"].get("total_ms", 0) / 1000

@@ -14,7 +14,8 @@ _SENTENCE = re.compile(r"(.{12,240}?[.!?])(?:\s|$)")
 _WIKILINK = re.compile(r"!?\[\[(?:[^\]|]*\|)?([^\]]*)\]\]")
 # What stands before the words of a line: marks of lists, tasks, quotes and tables.
 _MARKS = re.compile(r"^[\s>|*+-]*(?:\d+[.)] )?(?:\[.\] )?")
-_NOT_PROSE = re.compile(r"^\s*(?:#|```|---|<|\|?[-:| ]+\|?$|[\w-]+::|$)")
+_FENCE = re.compile(r"^\s*(```|~~~).*?(?:^\s*\1|\Z)", re.MULTILINE | re.DOTALL)
+_NOT_PROSE = re.compile(r"^\s*(?:#|---|<|\|?[-:| ]+\|?$|[\w-]+::|\W*SAY:|$)")
 _PIECE = re.compile(r"\s*\S{1,6}|\s+\Z")
 _PER_SECTION = 2
 
@@ -59,7 +60,7 @@ def briefing(prompt: str) -> str:
 
 def _sentence(text: str) -> str:
     """The first words of a passage that read like a sentence, without links."""
-    for line in text.splitlines():
+    for line in _FENCE.sub("", text).splitlines():
         words = _WIKILINK.sub(r"\1", _MARKS.sub("", line)).strip()
         if _NOT_PROSE.match(line) or not any(letter.isalpha() for letter in words):
             continue

@@ -11,17 +11,17 @@ from typing import Any
 from urllib.parse import urlsplit
 
 EOF = "an error was encountered while running the model: unexpected EOF"
+DIED = (
+    "model runner has unexpectedly stopped, this may be due to resource limitations or an internal error, check ollama "
+    "server logs for details"
+)
 # Faults that come instead of an answer.
 REFUSALS: Mapping[str, tuple[int, str]] = {
     "missing": (404, "model '{model}' not found"),
     "busy": (503, "server busy, please try again.  maximum pending requests exceeded"),
     "gone": (499, "request canceled"),
     "no_memory": (500, "llama-server process has terminated: exit status 1: cudaMalloc failed: out of memory"),
-    "died": (
-        500,
-        "model runner has unexpectedly stopped, this may be due to resource limitations or an internal error, "
-        "check ollama server logs for details",
-    ),
+    "died": (500, DIED),
 }
 FAULTS: Mapping[str, str] = {
     **{kind: f"status {status}: {text}" for kind, (status, text) in REFUSALS.items()},
@@ -173,6 +173,7 @@ class Exchange:
             case "error_line":
                 raise Refused(500, EOF)
             case "cut":
+                self.seen.ended = time.monotonic()
                 self.transport.abort()
                 return True
             case "stall":

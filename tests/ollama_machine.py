@@ -27,15 +27,10 @@ _EMBED_BATCH = 2048
 _COLOAD_SHARE = 0.8
 # Families whose runners always have one slot.
 _ONE_SLOT = re.compile(r"mllama|qwen3vl|qwen35|qwen3next|lfm2|nemotron_h")
-BUSY = "server busy, please try again.  maximum pending requests exceeded"
 
 
-class Refused(Exception):  # noqa: N818 - named for the fact
-    """A request that is not answered; the text is Ollama's own."""
-
-    def __init__(self, status: int, text: str) -> None:
-        super().__init__(text)
-        self.status = status
+class QueueFull(Exception):  # noqa: N818 - named for the fact
+    """Too many requests wait for their model to be loaded."""
 
 
 class Clock:
@@ -332,7 +327,7 @@ class Machine:
             keep: seconds it stays afterwards, infinite for ever; None leaves what was said before.
 
         Raises:
-            Refused: too many wait.
+            QueueFull: too many wait.
         """
         runner = await self._runner(model, launch, keep)
         try:
@@ -357,7 +352,7 @@ class Machine:
 
     async def _wait_in_line(self, model: Model, launch: Launch, keep: float | None) -> Runner:
         if len(self._pending) >= self.max_queue:
-            raise Refused(503, BUSY)
+            raise QueueFull
         future: asyncio.Future[Runner] = asyncio.get_running_loop().create_future()
         self._pending.append(_Pending(model, launch, keep, future))
         self.pending_peak = max(self.pending_peak, len(self._pending))

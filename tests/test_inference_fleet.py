@@ -27,7 +27,9 @@ from inference.node import (
 from inference.ollama import OllamaNode
 from inference.openai import OpenAINode
 from inference.policy import Wanted
-from inference.profile import NodeConfig, Profile, RunnerProfile
+from inference.profile import NodeConfig, Profile, RunnerProfile, load, with_url
+from tests.ollama_api import Double
+from tests.ollama_double import double
 from tests.raw_server import END, HANG, HEAD, RawServer, piece, raw_server, status
 
 MESSAGES = (Message("user", "What is due?"),)
@@ -58,6 +60,7 @@ class Talk:
 
     fleet: Fleet
     tier: str = "fast"
+    command: str = "own"
     chunks: list[Chunk] = field(default_factory=list)
     phases: list[tuple[str, str, int, int]] = field(default_factory=list)
 
@@ -65,7 +68,7 @@ class Talk:
         return asyncio.create_task(self.all(answer_tokens))
 
     async def all(self, answer_tokens: int | None = None) -> None:
-        decision = self.fleet.decide(Wanted("own", tier=self.tier), "fast")
+        decision = self.fleet.decide(Wanted(self.command, tier=self.tier), "fast")
         stream = self.fleet.chat(decision, MESSAGES, on_phase=self._phase, answer_tokens=answer_tokens)
         async with aclosing(stream) as chunks:
             async for chunk in chunks:
@@ -483,5 +486,151 @@ def test_the_state_of_what_is_in_memory_comes_through() -> None:
             assert state == NodeState(
                 "desk", True, "0.33.0", ("llama3.2:3b",), (Loaded("llama3.2:3b", 1, 1, 0),), "", ""
             )
+
+    run(test)
+
+
+# Against the double, which schedules and loads as Ollama does.
+
+
+@asynccontextmanager
+async def ollama_desk(shipped: str = "", **knobs: Any) -> AsyncGenerator[tuple[Double, Fleet], None]:
+    """A double, and a fleet of it alone; `parallel` and `queue` are those of the node."""
+    ours = {name: knobs.pop(name) for name in ("queue", "parallel") if name in knobs}
+    async with double(**{"answer": lambda _: "Plums are due today."} | knobs) as ollama:
+        fleet = Fleet(with_url(load(shipped), ollama.url) if shipped else profile(ollama.url, **ours))
+        try:
+            yield ollama, fleet
+        finally:
+            await fleet.close()
+
+
+async def eventually(holds: Callable[[], Any], seconds: float = 10) -> None:
+    until = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < until
+        await asyncio.sleep(0.005)
+
+
+def test_the_line_is_kept_here_and_never_at_ollama() -> None:
+    async def test() -> None:
+        async with ollama_desk(queue=12, decode=200, vram_gib=4) as (ollama, fleet):
+            machine = ollama.machine
+            talks = [Talk(fleet, tier) for tier in ("fast", "deep", "fast", "fast", "deep", "fast")]
+            tasks = [talk.begin() for talk in talks]
+            crowd = 0
+            while not all(task.done() for task in tasks):
+                crowd = max(crowd, machine.running + machine.waiting + machine.pending)
+                await asyncio.sleep(0.001)
+            await asyncio.gather(*tasks)
+            assert all(talk.text == "Plums are due today." for talk in talks)
+            assert (crowd, machine.running_peak, machine.pending_peak) == (1, 1, 1)
+            first = [talk.phases[0] for talk in talks[1:]]
+            assert [(name, n) for name, _, n, _ in first] == [("queued", n) for n in range(1, 6)]
+            asked = [seen.body["model"] for seen in ollama.chats()]
+            assert asked == [fleet.profile.runners[one.runner].model for one in fleet.decisions], (
+                "in the order they came"
+            )
+
+    run(test)
+
+
+def test_as_many_run_at_once_as_the_node_takes() -> None:
+    async def test() -> None:
+        async with ollama_desk(queue=12, parallel=2, decode=100) as (ollama, fleet):
+            ollama.machine.parallel = 2
+            await asyncio.gather(*(Talk(fleet).begin() for _ in range(6)))
+            assert (ollama.machine.running_peak, ollama.machine.loads) == (2, 1)
+
+    run(test)
+
+
+def test_a_load_is_told_of_while_it_lasts_and_only_then() -> None:
+    async def test() -> None:
+        async with ollama_desk(load_seconds=0.6, vram_gib=6) as (ollama, fleet):
+            phases = []
+            for tier in ("fast", "fast", "deep", "fast"):
+                talk = Talk(fleet, tier)
+                await talk.all()
+                phases.append(talk.phases[0][:2])
+            assert phases == [
+                ("loading", "llama3.2:3b"),
+                ("thinking", "llama3.2:3b"),
+                ("loading", "qwen3:8b"),
+                ("loading", "llama3.2:3b"),
+            ], "each pushes the other out of a card that has no room for both"
+            assert (ollama.machine.loads, ollama.machine.unloads) == (3, 2)
+
+    run(test)
+
+
+def test_the_shipped_profile_serves_a_day_with_one_load_per_model() -> None:
+    async def test() -> None:
+        async with ollama_desk("rtx3080", vram_gib=9.5, kv_type="q8_0", max_loaded=2) as (ollama, fleet):
+            for command in ("orient", "update", "plan", "ask", "orient", "ask", "update", "orient"):
+                await Talk(fleet, "", command).all()
+            machine = ollama.machine
+            assert (machine.loads, machine.reloads, machine.unloads) == (2, 0, 0)
+            await Talk(fleet, "", "research").all()
+            await Talk(fleet, "", "orient").all()
+            assert machine.reloads == 0
+
+    run(test)
+
+
+@pytest.mark.parametrize("where", ["in the line", "while it loads", "in the stream"])
+def test_a_cancel_ends_at_ollama_and_the_next_in_the_line_is_served(where: str) -> None:
+    async def test() -> None:
+        async with ollama_desk(decode=20, load_seconds=30 if where == "while it loads" else 0) as (ollama, fleet):
+            first = Talk(fleet).begin()
+            await eventually(lambda: ollama.chats() and (where == "while it loads" or ollama.chats()[0].chunks))
+            second, third = Talk(fleet), Talk(fleet)
+            waiting = [second.begin(), third.begin()]
+            await asyncio.sleep(0.05)
+            began = time.monotonic()
+            gone = waiting[0] if where == "in the line" else first
+            gone.cancel()
+            ollama.machine.decode, ollama.machine.load_seconds = float("inf"), 0
+            await asyncio.gather(first, *waiting, return_exceptions=True)
+            assert gone.cancelled()
+            assert third.text == "Plums are due today."
+            chat = ollama.chats()[0]
+            if where == "in the line":
+                assert not chat.closed
+                assert len(ollama.chats()) == 2, "who left the line never came to Ollama"
+            else:
+                # 0.2 s are promised; the rest is for a machine that does other things too.
+                assert 0 < chat.closed - began < 1.0
+                assert second.text == "Plums are due today."
+            assert ollama.machine.running == ollama.machine.waiting == ollama.machine.pending == 0
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [("busy", NodeBusy), ("cut", UpstreamFault), ("repeated", UpstreamFault), ("died", UpstreamFault)],
+)
+def test_a_fault_frees_the_place_and_the_node_stays_in_use(kind: str, error: type[Exception]) -> None:
+    async def test() -> None:
+        async with ollama_desk() as (ollama, fleet):
+            ollama.fault(kind)
+            talks = [Talk(fleet), Talk(fleet)]
+            ends = await asyncio.gather(*(talk.begin() for talk in talks), return_exceptions=True)
+            assert [type(end) for end in ends] == [error, type(None)]
+            assert talks[1].text == "Plums are due today."
+            assert len(ollama.chats()) == 2, "nothing is tried again behind the caller's back"
+
+    run(test)
+
+
+def test_states_tell_what_ollama_has_in_memory() -> None:
+    async def test() -> None:
+        async with ollama_desk(kv_type="q8_0", models=["llama3.2:3b"]) as (ollama, fleet):
+            await Talk(fleet).all()
+            (state,) = await fleet.states()
+            held = ollama.machine.loaded["llama3.2:3b"]
+            assert state.models == ("llama3.2:3b",)
+            assert state.loaded == (Loaded("llama3.2:3b", held.size, held.size, 8192),)
 
     run(test)

@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -27,8 +28,13 @@ from inference.node import (
     UpstreamFault,
 )
 from inference.ollama import OllamaNode, body
-from inference.profile import NodeConfig, RunnerProfile
+from inference.profile import NodeConfig, RunnerProfile, load
 from inference.wire import LINE_LIMIT, LineReader, LineTooLong, Patience
+from tests.ollama_answers import rendered
+from tests.ollama_api import Double
+from tests.ollama_double import double
+from tests.ollama_http import FAULTS
+from tests.ollama_machine import CATALOG
 from tests.raw_server import CLOSE, END, HANG, HEAD, RawServer, piece, raw_server, status
 
 SECRET = "Grandmother's recipe: seven plums and one stone"
@@ -634,3 +640,245 @@ def test_lines_are_the_same_however_the_bytes_are_cut(data: bytes, cuts: list[in
         assert found == [one.removesuffix(b"\r") for one in data.split(b"\n")]
     else:
         assert any(len(one) > limit for one in data.split(b"\n"))
+
+
+# Against the double, which schedules, cuts and fails as Ollama does.
+
+
+@asynccontextmanager
+async def desk(patience: Patience | None = None, **knobs: Any) -> AsyncGenerator[tuple[Double, OllamaNode], None]:
+    """A double, and a node of it."""
+    knobs = {"answers": ["Plums are due today."], "answer": lambda _: "Next.", **knobs}
+    async with double(**knobs) as ollama, node_at(ollama.url, patience) as node:
+        yield ollama, node
+
+
+async def eventually(holds: Callable[[], Any], seconds: float = 10) -> None:
+    until = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < until
+        await asyncio.sleep(0.005)
+
+
+def text_of(found: list[Chunk]) -> str:
+    return "".join(chunk.text for chunk in found)
+
+
+async def works(ollama: Double, node: OllamaNode, chat: Chat = CHAT) -> None:
+    """Nothing is left of what was before: no request at the machine, no connection in use, and the next is answered."""
+    await eventually(lambda: not ollama.machine.running and not ollama.machine.waiting)
+    ollama.answers, ollama.machine.decode = [], float("inf")
+    assert text_of(await chunks(node, chat)) == "Next."
+    pool: Any = node._http._transport
+    assert all(connection.is_idle() for connection in pool._pool.connections)
+    assert all(seen.ended or seen.closed for seen in ollama.requests)
+
+
+def test_a_whole_answer_with_all_its_figures() -> None:
+    async def test() -> None:
+        async with desk() as (ollama, node):
+            found = await chunks(node)
+            assert text_of(found) == "Plums are due today."
+            usage = found[-1].usage
+            assert usage is not None
+            sent = [{"role": one.role, "content": one.content} for one in CHAT.messages]
+            assert usage.prompt_eval_count == ollama.count(rendered(sent))
+            assert usage.completion_tokens == len(found) - 1
+            assert (usage.num_ctx, usage.done_reason) == (8192, "stop")
+            assert ollama.chats()[0].body == body(CHAT)
+            (held,) = (await node.state()).loaded
+            assert (held.model, held.context_length) == ("llama3.2:3b", 8192)
+            assert held.size == held.size_vram > CATALOG["llama3.2:3b"].size
+            await works(ollama, node)
+
+    run(test)
+
+
+def test_a_model_that_thinks_does_so_only_if_its_runner_says_so() -> None:
+    async def test() -> None:
+        async with desk(answers=(), answer=lambda _: "Yes.", thinking="Hm.") as (_, node):
+            for think, thought in ((False, ""), (True, "Hm."), ("low", "Hm.")):
+                runner = replace(RUNNER, model="qwen3:8b", think=think)
+                found = await chunks(node, replace(CHAT, runner=runner))
+                assert ("".join(chunk.thinking for chunk in found), text_of(found)) == (thought, "Yes.")
+
+    run(test)
+
+
+def test_an_answer_in_a_form_that_was_asked_for() -> None:
+    async def test() -> None:
+        async with desk() as (_, node):
+            schema = {"type": "object", "properties": {"due": {"type": "array", "items": {"type": "string"}}}}
+            found = await chunks(node, replace(CHAT, schema=schema))
+            assert json.loads(text_of(found)) == {"due": ["Plums are due today."]}
+
+    run(test)
+
+
+def test_a_model_that_is_not_there_is_one_to_be_pulled() -> None:
+    async def test() -> None:
+        async with desk(models=["qwen3:8b"]) as (ollama, node):
+            fault = await fault_of(node)
+            assert isinstance(fault, ModelMissing)
+            assert "`ollama pull llama3.2:3b`" in fault.hint
+            assert ollama.machine.loads == 0
+            await works(ollama, node, replace(CHAT, runner=replace(RUNNER, model="qwen3:8b")))
+
+    run(test)
+
+
+@pytest.mark.parametrize("native", [False, True], ids=["rendered by Ollama", "rendered by llama-server"])
+def test_a_prompt_that_does_not_fit_is_refused_with_the_numbers_by_either_kind_of_model(native: bool) -> None:
+    async def test() -> None:
+        async with desk(models=[replace(CATALOG["llama3.2:3b"], native=native)]) as (ollama, node):
+            runner = replace(RUNNER, num_ctx=1024)
+            long = Chat(runner, (Message("user", SECRET * 200),), 100)
+            fault = await fault_of(node, long)
+            assert isinstance(fault, ContextTooLarge)
+            assert fault.prompt_tokens == ollama.count(rendered([{"role": "user", "content": SECRET * 200}]))
+            assert fault.num_ctx == 1024
+            await works(ollama, node, replace(CHAT, runner=runner))
+
+    run(test)
+
+
+def test_a_prompt_that_was_cut_without_a_word_shows_in_its_count() -> None:
+    async def test() -> None:
+        async with desk() as (ollama, node):
+            chat = Chat(RUNNER, (Message("user", SECRET * 100),), 100)
+            counts = []
+            for kind in ("half", None):
+                if kind:
+                    ollama.fault(kind)
+                usage = (await chunks(node, chat))[-1].usage
+                assert usage is not None
+                assert usage.prompt_eval_count is not None
+                counts.append(usage.prompt_eval_count)
+            assert counts[0] == pytest.approx(counts[1] / 2, abs=1)
+
+    run(test)
+
+
+def test_the_answer_ends_at_its_reserve_and_says_so() -> None:
+    async def test() -> None:
+        async with desk(answers=["plum " * 500]) as (_, node):
+            found = await chunks(node, replace(CHAT, answer_tokens=40))
+            usage = found[-1].usage
+            assert usage is not None
+            assert (usage.completion_tokens, usage.done_reason) == (40, "length")
+
+    run(test)
+
+
+def test_the_frozen_runners_of_a_profile_never_make_ollama_load_a_model_anew() -> None:
+    runners = load("rtx3080").runners
+    small, middle, deep = (runners[name] for name in ("llama-3b", "qwen-7b", "qwen-8b"))
+
+    async def test() -> None:
+        # The card and the settings that the profile was planned for.
+        async with desk(vram_gib=9.5, kv_type="q8_0", max_loaded=2, answers=()) as (ollama, node):
+            machine = ollama.machine
+
+            async def ask(runner: RunnerProfile, n: int) -> None:
+                schema = {"type": "object"} if n % 5 == 0 else None
+                messages = (Message("user", SECRET * (n % 40 + 1)),)
+                await chunks(node, Chat(runner, messages, 16 + n * 7 % runner.answer_tokens, schema))
+                state = await node.state()
+                assert all(one.size == one.size_vram for one in state.loaded), "all of it on the GPU"
+
+            for n in range(60):
+                await ask((small, middle)[n * n % 3 % 2], n)
+            assert (machine.loads, machine.reloads, machine.unloads) == (2, 0, 0), "both stay"
+            await ask(deep, 1)
+            await ask(small, 2)
+            assert machine.reloads == 0
+            assert {seen.body["options"]["num_ctx"] for seen in ollama.chats()} == {8192, 16384}
+
+    run(test)
+
+
+@pytest.mark.parametrize("where", ["while it loads", "before the head", "in the stream"])
+def test_a_cancel_reaches_ollama_at_once_and_frees_its_slot(where: str) -> None:
+    async def test() -> None:
+        async with desk(decode=20, load_seconds=60 if where == "while it loads" else 0) as (ollama, node):
+            if where == "before the head":
+                ollama.fault("slow_first", seconds=60)
+            task = asyncio.create_task(chunks(node))
+            await eventually(lambda: ollama.requests and (where != "in the stream" or ollama.requests[0].chunks > 1))
+            await asyncio.sleep(0.02)
+            began = time.monotonic()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await eventually(lambda: ollama.requests[0].closed)
+            # 0.2 s are promised; the rest is for a machine that does other things too.
+            assert ollama.requests[0].closed - began < 1.0
+            ollama.machine.load_seconds = 0
+            await works(ollama, node)
+
+    run(test)
+
+
+# Each fault, how it is set, and what comes of it; None is a whole answer.
+EVERY_FAULT: dict[str, tuple[dict[str, Any], type[InferenceError] | None]] = {
+    "missing": ({}, ModelMissing),
+    "busy": ({}, NodeBusy),
+    "gone": ({}, UpstreamFault),
+    "no_memory": ({}, OverBudget),
+    "died": ({}, UpstreamFault),
+    "error_line": ({}, UpstreamFault),
+    "cut": ({}, UpstreamFault),
+    "repeated": ({}, UpstreamFault),
+    "stall": ({"seconds": 60}, UpstreamFault),
+    "slow_first": ({"seconds": 60}, UpstreamFault),
+    "drip": ({"seconds": 0.001}, None),
+    "garbage": ({}, UpstreamFault),
+    "half_line": ({}, UpstreamFault),
+    "huge_line": ({}, UpstreamFault),
+    "split_utf8": ({}, None),
+    "half": ({}, None),
+    "spill": ({}, None),
+    "no_count": ({}, None),
+}
+
+
+def test_every_fault_that_the_double_knows_is_tried() -> None:
+    assert EVERY_FAULT.keys() == FAULTS.keys()
+
+
+@pytest.mark.parametrize("after", [0, 2])
+@pytest.mark.parametrize("kind", EVERY_FAULT)
+def test_each_fault_is_one_typed_error_or_none_and_leaves_nothing_behind(kind: str, after: int) -> None:
+    async def test() -> None:
+        patience = Patience(first=0.5, between=0.5)
+        async with desk(patience, answers=["ぬか床 is due 🥒."]) as (ollama, node):
+            more, expected = EVERY_FAULT[kind]
+            ollama.fault(kind, after=after, **more)
+            if expected is None:
+                found = await chunks(node)
+                assert text_of(found) == "ぬか床 is due 🥒."
+                usage = found[-1].usage
+                assert usage is not None
+                assert (usage.prompt_eval_count is None) is (kind == "no_count")
+                (held,) = (await node.state()).loaded
+                assert (held.size_vram < held.size) is (kind == "spill")
+            else:
+                assert type(await fault_of(node)) is expected
+                assert ollama.faults == []
+            assert len(ollama.chats()) == 1, "it is not tried again behind the caller's back"
+            await works(ollama, node)
+
+    run(test)
+
+
+def test_a_node_that_drips_for_ever_is_ended_by_the_deadline_alone() -> None:
+    async def test() -> None:
+        async with desk(Patience(first=5, between=5)) as (ollama, node):
+            ollama.fault("drip", seconds=0.5)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.7):
+                    await chunks(node)
+            await eventually(lambda: ollama.requests[0].closed)
+            await works(ollama, node)
+
+    run(test)

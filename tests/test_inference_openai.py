@@ -1,16 +1,17 @@
-"""The OpenAI client against scripted bytes, the double and a real llama.cpp server."""
+"""The OpenAI client against scripted bytes and a real llama.cpp server."""
 
 import asyncio
 import itertools
 import json
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -31,6 +32,7 @@ from inference.openai import EventReader, OpenAINode, ServerEvent, body
 from inference.profile import NodeConfig, RunnerProfile
 from inference.wire import LineReader, Patience
 from tests.raw_server import CLOSE, END, HANG, HEAD, RawServer, piece, raw_server, status
+from tests.tiny_engine import tiny_engine
 
 SECRET = "Grandmother's recipe: seven plums and one stone"
 RUNNER = RunnerProfile("large", "rack", "Qwen/Qwen3-32B", "AWQ", 4096, 1024, options={"temperature": 0.3})
@@ -523,3 +525,110 @@ def test_the_parts_of_an_event_are_put_together_as_the_standard_says() -> None:
         ServerEvent("", b"d"),
         ServerEvent("", b"f"),
     ]
+
+
+# Against llama.cpp's own server, with a model that answers nonsense and counts right.
+
+WINDOW = 32768
+# Greedy, so that the answer is the same each time and does not end by itself.
+NONSENSE = RunnerProfile("tiny", "rack", "tiny", "F16", WINDOW, 1024, options={"temperature": 0.0})
+
+
+@pytest.fixture(scope="module")
+def llama_cpp() -> Iterator[str]:
+    with tiny_engine(window=WINDOW, slots=2) as url:
+        yield url
+
+
+def ask(text: str, answer_tokens: int) -> Chat:
+    return Chat(NONSENSE, (Message("system", "Be brief."), Message("user", text)), answer_tokens)
+
+
+async def busy_slots(url: str) -> int:
+    async with httpx.AsyncClient(trust_env=False) as http:
+        return sum(slot["is_processing"] for slot in (await http.get(f"{url}/slots")).json())
+
+
+def test_llama_cpp_streams_an_answer_and_its_usage(llama_cpp: str) -> None:
+    async def test() -> None:
+        async with node_at(llama_cpp) as node:
+            *texts, last = await chunks(node, ask("review the daily note", 40))
+            assert len(texts) > 20
+            assert all(chunk.text and not chunk.usage for chunk in texts)
+            usage = last.usage
+            assert usage is not None
+            assert usage.prompt_eval_count is not None
+            assert 20 < usage.prompt_eval_count < 100
+            assert (usage.completion_tokens, usage.done_reason) == (40, "length")
+            assert 0 < usage.prompt_seconds < 10
+            assert 0 < usage.answer_seconds < 10
+            again = await chunks(node, ask("review the daily note", 40))
+            assert [chunk.text for chunk in again[:-1]] == [chunk.text for chunk in texts]
+            assert again[-1].usage is not None
+            assert again[-1].usage.prompt_eval_count == usage.prompt_eval_count
+            assert again[-1].usage.cached_tokens is not None
+
+    run(test, 60)
+
+
+def test_llama_cpp_answers_two_at_once(llama_cpp: str) -> None:
+    async def test() -> None:
+        async with node_at(llama_cpp) as node:
+            found = await asyncio.gather(*(chunks(node, ask("the plan", 30)) for _ in range(4)))
+            assert all(one[-1].usage and one[-1].usage.completion_tokens == 30 for one in found)
+
+    run(test, 60)
+
+
+def test_llama_cpp_refuses_a_prompt_that_is_too_long_with_its_numbers(llama_cpp: str) -> None:
+    async def test() -> None:
+        async with node_at(llama_cpp) as node:
+            fault = await fault_of(node, ask(f"{SECRET} note " * 2000, 30))
+            assert isinstance(fault, ContextTooLarge)
+            assert fault.num_ctx == WINDOW
+            assert fault.prompt_tokens is not None
+            assert fault.prompt_tokens > WINDOW
+            assert str(fault.prompt_tokens) in str(fault)
+            assert (await chunks(node, ask("the plan", 5)))[-1].usage
+
+    run(test, 60)
+
+
+@pytest.mark.parametrize("how", ["closed", "cancelled"])
+def test_llama_cpp_frees_its_slot_when_the_answer_is_no_longer_wanted(llama_cpp: str, how: str) -> None:
+    async def test() -> None:
+        async with node_at(llama_cpp) as node:
+            stream = node.chat(ask("the note", WINDOW - 500))
+            assert (await anext(stream)).text
+            assert await busy_slots(llama_cpp) == 1
+            if how == "closed":
+                await stream.aclose()
+            else:
+                reading = asyncio.ensure_future(chunks_of(stream))
+                await asyncio.sleep(0.05)
+                reading.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await reading
+            began = time.monotonic()
+            while await busy_slots(llama_cpp):  # noqa: ASYNC110 - the slots of another process
+                await asyncio.sleep(0.01)
+            assert time.monotonic() - began < 5.0, "the whole answer takes a minute"
+            assert (await chunks(node, ask("the plan", 5)))[-1].usage
+
+    run(test, 60)
+
+
+async def chunks_of(stream: AsyncGenerator[Chunk, None]) -> list[Chunk]:
+    async with aclosing(stream):
+        return [chunk async for chunk in stream]
+
+
+def test_llama_cpp_says_that_it_is_there_and_what_it_runs(llama_cpp: str) -> None:
+    async def test() -> None:
+        async with node_at(llama_cpp) as node:
+            state = await node.state()
+            assert (state.reachable, state.error, state.loaded) == (True, "", ())
+            (model,) = state.models
+            assert model.endswith("tiny.gguf")
+
+    run(test, 60)
