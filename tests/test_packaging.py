@@ -1,0 +1,65 @@
+"""The wheel: built, installed into a new environment, and used from elsewhere, as after `pipx install`."""
+
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.kos import PATIENCE, ROOT, Person
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    done = subprocess.run(build, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.returncode == 0, done.stderr
+    return next(folder.glob("*.whl"))
+
+
+def test_the_wheel_holds_all_that_the_program_reads_and_nothing_else(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    tops = {name.split("/")[0] for name in names}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"knowledge_os", "knowledge_os.py"}
+    for package in ("server", "context", "commands", "prompts", "inference"):
+        files = subprocess.run(
+            ["git", "ls-files", package], cwd=ROOT, capture_output=True, text=True, check=False
+        ).stdout.split()
+        files = files or [
+            str(path.relative_to(ROOT)) for path in (ROOT / package).rglob("*.*") if "__pycache__" not in str(path)
+        ]
+        assert {f"knowledge_os/{file}" for file in files} <= names
+    assert not any(name.startswith("knowledge_os/tests") or "__pycache__" in name for name in names)
+
+
+def test_the_installed_wheel_answers_from_the_sample_vault(wheel: Path, tmp_path: Path) -> None:
+    home = tmp_path / "venv"
+    venv.create(home, with_pip=False, symlinks=True)
+    python = home / "bin" / "python"
+    site = Path(sysconfig.get_path("purelib", vars={"base": str(home)}, scheme="posix_prefix"))
+    with zipfile.ZipFile(wheel) as packed:
+        packed.extractall(site)
+    # What the wheel depends on is taken from here, since tests have no network; of the program itself nothing is.
+    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    person = Person(tmp_path / "person")
+    for start in (["-m", "knowledge_os"], ["-c", "from knowledge_os import main; main()"]):
+        command = [str(python), "-I", *start, "orient", "--json"]
+        done = subprocess.run(
+            command, cwd="/", env=person.env, capture_output=True, text=True, timeout=PATIENCE, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert "[[Fermentation Chamber]]" in done.stdout
+    where = subprocess.run(
+        [str(python), "-I", "-c", "import sys, knowledge_os; print(knowledge_os.__file__)"],
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert where.stdout.startswith(str(home))
+    scripts = next(site.glob("*.dist-info")) / "entry_points.txt"
+    assert "kos = knowledge_os:main" in scripts.read_text()
