@@ -331,9 +331,12 @@ def _counter(decision: Decision | None) -> Counter:
 
 
 def _recounted(decision: Decision, ready: _Ready, error: ContextTooLarge) -> Counter:
-    """The counter that fits what the node counted in a prompt too long for it; a half more if it does not say."""
+    """The counter that fits what the node counted in a prompt too long for it, or, untold, half a window too much.
+
+    A tenth is added, since other passages of the same notes may count worse.
+    """
     counted = error.prompt_tokens or decision.num_ctx * 3 / 2
-    return _bytes_per_token(3 * min(1.0, ready.usage["prompt_tokens"] / counted))
+    return _bytes_per_token(3 * min(1.0, ready.usage["prompt_tokens"] / (counted * 1.1)))
 
 
 def _bytes_per_token(size: float) -> Counter:
@@ -492,7 +495,7 @@ def _fenced(path: str, heading: str, text: str) -> str:
 
 
 # Both put a character of one byte in the place of another, so that a text is never longer than it was counted.
-_QUOTED = str.maketrans('"<>\r\n', "'()  ")
+_QUOTED = str.maketrans('"<\r\n', "'(  ")
 
 
 def _quoted(text: str) -> str:
@@ -548,14 +551,15 @@ async def _generate(job: _Job, decision: Decision, ready: _Ready, gate: Gate) ->
     stream = house.fleet.chat(decision, ready.messages, answer_tokens=answer_tokens, on_phase=on_phase)
     async with aclosing(stream) as chunks:
         async for chunk in chunks:
-            if chunk.text:
+            text = chunk.text if raw else chunk.text.lstrip()
+            if text:
                 if not raw:
                     job.clock("first_token_ms")
                     job.emit(events.phase("writing", decision.model))
-                raw.append(chunk.text)
-                _say(job, gate.feed(chunk.text))
+                raw.append(text)
+                _say(job, gate.feed(text))
             final = chunk.usage or final
-    if not "".join(raw).strip():
+    if not raw:
         raise UpstreamFault(f"{decision.model} ended without a word", hint="Ask again, or name another model.")
     _say(job, gate.finish())
     whole = True

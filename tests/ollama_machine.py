@@ -434,9 +434,8 @@ class Machine:
                     await loading
         if request.runner.done():
             # Who asked for it left, and the load is given up. Others that wait for it ask again.
-            runner.gone = True
-            runner.ready.set()
             self._unload(runner)
+            runner.ready.set()
             return
         runner.ready.set()
         request.runner.set_result(runner)

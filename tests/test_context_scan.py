@@ -190,12 +190,11 @@ def test_every_place_is_in_the_text_and_in_order(text: str, start: int) -> None:
     for link in found.links:
         assert start <= link.start < link.end <= len(text)
         assert text[link.start : link.end].lstrip("!").startswith("[")
-    for one in (*found.headings, *found.blocks):
-        assert start <= one.start < len(text)
     for task in found.tasks:
         assert start <= task.start < task.end <= len(text)
-    for several in (found.headings, found.links, found.tasks, found.blocks):
-        places = [one.start for one in several]  # type: ignore[attr-defined]
+    headings, blocks = [one.start for one in found.headings], [one.start for one in found.blocks]
+    assert all(start <= place < len(text) for place in (*headings, *blocks))
+    for places in (headings, blocks, [one.start for one in found.links], [one.start for one in found.tasks]):
         assert places == sorted(places)
 
 

@@ -15,7 +15,7 @@ from tests.vaults import open_vault, write
 
 
 def test_dot_folders_conflict_copies_and_ignored_folders_are_no_notes(tmp_path: Path) -> None:
-    files = {
+    files: dict[str, str | bytes] = {
         "A.md": "a",
         ".obsidian/app.json": '{"userIgnoreFilters": ["Archive/"]}',
         ".obsidian/x.md": "x",

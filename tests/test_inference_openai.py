@@ -603,6 +603,8 @@ def test_llama_cpp_frees_its_slot_when_the_answer_is_no_longer_wanted(llama_cpp:
             assert await busy_slots(llama_cpp) == 1
             if how == "closed":
                 await stream.aclose()
+                pool: Any = node._http._transport
+                assert pool._pool.connections == [], "closed, not left to the garbage collector"
             else:
                 reading = asyncio.ensure_future(chunks_of(stream))
                 await asyncio.sleep(0.05)

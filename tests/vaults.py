@@ -17,7 +17,9 @@ def write(root: Path, files: Mapping[str, str | bytes]) -> Path:
     return root
 
 
-def open_vault(root: Path, files: Mapping[str, str | bytes] | None = None, options: VaultOptions | None = None) -> Vault:
+def open_vault(
+    root: Path, files: Mapping[str, str | bytes] | None = None, options: VaultOptions | None = None
+) -> Vault:
     """A vault of these files with its index in memory."""
     write(root, files or {})
     return Vault(root, Index(None), options)
