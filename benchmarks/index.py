@@ -1,7 +1,7 @@
 """Cold index, warm start, context and memory of a vault, as ratios to reading the same files once.
 
-Run: python benchmarks/index.py VAULT [VAULT …]. The floor is: walk the folder and read every note once, one process, warm
-page cache, nothing decoded. Floor and work alternate; each figure is the median of three. Prints a Markdown table row.
+Run: python benchmarks/index.py VAULT [VAULT …]. The floor is: walk the folder and read every note once, one process,
+warm page cache, nothing decoded. Floor and work alternate; each figure is the median of three. Prints a Markdown table row.
 """
 
 import json
@@ -68,7 +68,7 @@ def opened(root: Path, index: Path) -> dict[str, float]:
 
 
 def contexts(root: Path, index: Path) -> dict[str, float]:
-    """Milliseconds of an uncached context of 4,000 tokens, p50 and p99. The questions are headings of the vault's notes."""
+    """Milliseconds of an uncached context of 4,000 tokens, p50 and p99; the questions are headings of the notes."""
     import random
 
     from commands.select import Selection, build
@@ -127,7 +127,8 @@ def main(vaults: list[str]) -> None:
         base = statistics.median(floors)
         print(
             f"| {root.name} | {notes:.0f} | {base * 1000:.0f} | {statistics.median(colds) / base:.1f} | "
-            f"{statistics.median(warms) / statistics.median(stats):.1f} | {speed['p50']:.1f} | {speed['p99']:.1f} | {peak:.0f} |"
+            f"{statistics.median(warms) / statistics.median(stats):.1f} | "
+            f"{speed['p50']:.1f} | {speed['p99']:.1f} | {peak:.0f} |"
         )
 
 
