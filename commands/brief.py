@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from commands.health import KINDS, Finding, counted, prerequisites
 from commands.survey import FINISHED, Project, Survey, cite, heading_at, is_template, status, unwell
 from context.assemble import Context, Passage
+from context.calendar import iso_date
 from context.names import fold
 from context.note import Note
 from context.vault import Snapshot, kind
@@ -193,8 +194,7 @@ def _project(matter: Matter, project: Project) -> str:
 
 
 def _blocked(matter: Matter, project: Project) -> str:
-    reason = next((v for k, v in project.note.properties.items() if _BLOCKER.match(k) and isinstance(v, str)), "")
-    heading = ""
+    reason, heading = _blocker(project.note), ""
     if not reason:
         for heading, line in _log_lines(project.note, matter.text(project.note.path)):  # noqa: B007 - used below
             if any(word in fold(line) for word in _WAITING):
@@ -203,6 +203,17 @@ def _blocked(matter: Matter, project: Project) -> str:
         else:
             heading = ""
     return f"- {_cite(matter, project.note, heading)} is {project.status}" + (f": {_short(reason)}" if reason else "")
+
+
+def _blocker(note: Note) -> str:
+    """What a project's properties say holds it up, dates left out; "" when they do not say."""
+    for name, value in note.properties.items():
+        if _BLOCKER.match(name):
+            texts = [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, str)]
+            said = [one.strip() for one in texts if one.strip() and iso_date(one) is None]
+            if said:
+                return ", ".join(said)
+    return ""
 
 
 def _due(matter: Matter, *, overdue: bool) -> list[str]:

@@ -1,5 +1,6 @@
 """Builds the context of a request: gathers, packs, remembers; replays a receipt."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -102,7 +103,7 @@ def build(vault: Vault, cache: Cache, wanted: Selection, ready: Gathering | None
     ready = ready or gathering(vault, wanted)
     key = f"selection:{_request_digest(ready, wanted)}"
     if not wanted.fresh:
-        kept = _kept(cache, cache.get(key))
+        kept = _chosen(cache, cache.get(key))
         if kept is not None and all(_stands(ready, passage) for passage in kept[0].passages):
             return Selected(kept[0], ready, kept[1], cached=True)
     ways = ["note", *wanted.gather] if wanted.open_note else list(wanted.gather)
@@ -113,7 +114,8 @@ def build(vault: Vault, cache: Cache, wanted: Selection, ready: Gathering | None
     # A receipt names what was cut as well: where private notes were gathered from, all of it stays on this machine.
     cache.set(f"receipt:{receipt['receipt']}", text, private=ready.holds_private)
     if ready.settled:  # else it was made of notes newer than the snapshot that the key stands for
-        cache.set(key, receipt["receipt"], private=ready.holds_private)
+        chosen = {"receipt": receipt["receipt"], "scores": [passage.score for passage in context.passages]}
+        cache.set(key, chosen, private=ready.holds_private)
     return Selected(context, ready, receipt, cached=False)
 
 
@@ -138,6 +140,16 @@ def _request_digest(ready: Gathering, wanted: Selection) -> str:
     )
 
 
+def _chosen(cache: Cache, value: object) -> tuple[Context, dict[str, Any]] | None:
+    """The context of a request from before. Its receipt is shared by all that sent the same; its scores are its own."""
+    scores = value.get("scores") if isinstance(value, dict) else None
+    kept = _kept(cache, value.get("receipt")) if isinstance(value, dict) else None
+    if kept is None or not isinstance(scores, list) or len(scores) != len(kept[0].passages):
+        return None
+    passages = tuple(replace(one, score=score) for one, score in zip(kept[0].passages, scores, strict=True))
+    return (replace(kept[0], passages=passages), kept[1]) if all(map(_sound, passages)) else None
+
+
 def _kept(cache: Cache, identity: object) -> tuple[Context, dict[str, Any]] | None:
     """A context out of the cache, believed only when its texts have the digest its receipt names."""
     value = cache.get(f"receipt:{identity}") if isinstance(identity, str) else None
@@ -160,6 +172,7 @@ def _sound(passage: Passage) -> bool:
         all(isinstance(one, str) for one in texts)
         and all(isinstance(one, int) for one in counts)
         and isinstance(passage.score, int | float)
+        and math.isfinite(passage.score)
     )
 
 

@@ -95,7 +95,8 @@ class Context:
             "tokens": self.tokens,
             "text": digest([passage.text for passage in self.passages]),
             "passages": [
-                {k: v for k, v in asdict(passage).items() if k != "text"} | {"note": passage.digest}
+                # Not the score: it changes with every note that is added, and what is sent does not.
+                {k: v for k, v in asdict(passage).items() if k not in ("text", "score")} | {"note": passage.digest}
                 for passage in self.passages
             ],
             "cut": [asdict(one) for one in self.cut],

@@ -38,7 +38,7 @@ class Front:
 
     Attributes:
         properties: name → value: text, number, true, false, None, lists and mappings of these. Empty on a problem.
-        body: where the text after the properties begins, in characters; 0 when there are none.
+        body: where the text after the properties, or after a byte order mark, begins, in characters.
         spans: (property, start, end) of every value that may hold a wikilink, in characters of the text.
         problem: why the properties cannot be read, "" when they can.
     """
@@ -86,11 +86,9 @@ def read(text: str) -> Front:
     A block begins on the first line with `---` and ends at the next line that holds only `---`; without that end there
     are no properties.
     """
-    if not text.startswith(("---", "\ufeff---")):
-        return Front()
-    found = _BLOCK.match(text)
+    found = _BLOCK.match(text) if text.startswith(("---", "\ufeff---")) else None
     if found is None:
-        return Front()
+        return Front(body=int(text.startswith("\ufeff")))
     handler = _Guarded(found.start(2))
     try:
         # A block that splits but loads to nothing is empty properties, not a fault.
@@ -193,3 +191,82 @@ def _plain(text: str) -> Any:
         if _FLOAT.fullmatch(text) and not (text.isdigit() or text[1:].isdigit()):
             return float(text)
     return text
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a property stands in a text, in characters.
+
+    Attributes:
+        key: where its line begins.
+        colon: the character after the colon of its name.
+        start, end: its value, without blanks and comments around it; equal when it has none.
+        style: "plain", "quoted" (with the quote at `start`), "flow" (a list or mapping in brackets), or "block" (over
+            several lines).
+        items: of a list, where each item stands.
+    """
+
+    key: int
+    colon: int
+    start: int
+    end: int
+    style: str
+    items: tuple[tuple[int, int], ...] = ()
+
+
+def places(text: str) -> dict[str, Place]:
+    """Where each property of a text stands; nothing when it has none.
+
+    Raises:
+        FrontmatterError: the properties cannot be read.
+    """
+    front = read(text)
+    if front.problem:
+        raise FrontmatterError(front.problem)
+    block = _BLOCK.match(text)
+    if block is None or not front.properties:
+        return {}
+    offset = block.start(2)
+    found: dict[str, Place] = {}
+    events = iter(yaml.parse(block[2], Loader=_Loader))
+    next(event for event in events if isinstance(event, yaml.MappingStartEvent))
+    for event in events:
+        if not isinstance(event, yaml.ScalarEvent):
+            break
+        key, after = offset + _start(event), offset + _end(event)
+        colon = text.index(":", after) + 1
+        found[event.value] = _place(next(events), events, text, offset, key, colon)
+    return found
+
+
+def _place(event: Any, events: Iterator[Any], text: str, offset: int, key: int, colon: int) -> Place:
+    """The place of one value, whose first event was taken; takes the rest of its events."""
+    start = offset + _start(event)
+    if isinstance(event, yaml.ScalarEvent):
+        style = "quoted" if event.style in ("'", '"') else "block" if event.style else "plain"
+        end = offset + _end(event)
+        return Place(key, colon, start, start + len(text[start:end].rstrip()), style)
+    depth, last, items, began = 1, start, [], start
+    while depth:
+        inner = next(events)
+        if isinstance(inner, yaml.CollectionStartEvent | yaml.ScalarEvent) and depth == 1:
+            began = offset + _start(inner)
+        depth += isinstance(inner, yaml.CollectionStartEvent) - isinstance(inner, yaml.CollectionEndEvent)
+        if isinstance(inner, yaml.ScalarEvent) or (
+            isinstance(inner, yaml.CollectionEndEvent) and _end(inner) > _start(inner)
+        ):
+            last = offset + _end(
+                inner
+            )  # the end of a block is where the next one begins: only flow has a mark of its own
+        if depth == 1 and not isinstance(inner, yaml.CollectionStartEvent):
+            items.append((began, last))
+    flow = bool(event.flow_style)
+    is_list = isinstance(event, yaml.SequenceStartEvent)
+    return Place(
+        key,
+        colon,
+        start,
+        start + len(text[start:last].rstrip()),
+        "flow" if flow else "block",
+        tuple(items) if is_list else (),
+    )

@@ -180,6 +180,11 @@ def _wikilink(found: re.Match[str], text: str, prop: str = "") -> Link:
     return Link(kind, name.strip(), sub.strip(), alias.strip(), start - embed, found.end(), prop)
 
 
+def live(text: str, start: int = 0) -> str:
+    """The text from `start` on with code, comments and math blanked out by NUL; of the same length, lines kept."""
+    return _masked(text, start)[0]
+
+
 def wikilinks(text: str, start: int, end: int, prop: str = "") -> Iterator[Link]:
     """The wikilinks between two offsets, where nothing is Markdown (a property)."""
     return (_wikilink(found, text, prop) for found in _WIKILINK.finditer(text, start, end))
