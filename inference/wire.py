@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from inference import faults
-from inference.node import NodeUnavailable, start_hint
+from inference.node import NodeUnavailable, UpstreamFault, start_hint
 from inference.profile import NodeConfig
 from inference.values import loads
 
@@ -165,8 +165,10 @@ async def post(
 
     Raises:
         NodeUnavailable: no connection.
-        UpstreamFault: none that held.
+        UpstreamFault: none that held, or the client has been closed.
     """
+    if http.is_closed:
+        raise UpstreamFault(f"the connections to {faults.told(node)} have been closed", hint="The service is stopping.")
     # A lone surrogate, which JSON can spell and UTF-8 cannot, becomes a question mark.
     content = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
     request = http.build_request("POST", path, content=content, headers={"Content-Type": "application/json"})

@@ -15,7 +15,8 @@ _WIKILINK = re.compile(r"!?\[\[(?:[^\]|]*\|)?([^\]]*)\]\]")
 # What stands before the words of a line: marks of lists, tasks, quotes and tables.
 _MARKS = re.compile(r"^[\s>|*+-]*(?:\d+[.)] )?(?:\[.\] )?")
 _FENCE = re.compile(r"^\s*(```|~~~).*?(?:^\s*\1|\Z)", re.MULTILINE | re.DOTALL)
-_NOT_PROSE = re.compile(r"^\s*(?:#|---|<|\|?[-:| ]+\|?$|[\w-]+::|\W*SAY:|$)")
+# Headings, rules, HTML, tables, properties, and orders, which only the obedient repeat.
+_NOT_PROSE = re.compile(r"^\s*(?:#|---|<|\||[\w-]+::?(?:\s|$)|\W*SAY:|$)")
 _PIECE = re.compile(r"\s*\S{1,6}|\s+\Z")
 _PER_SECTION = 2
 

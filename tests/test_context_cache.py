@@ -59,6 +59,13 @@ def nested(depth: int) -> list[Any]:
     return value
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Redis that is slow because the machine is busy is a miss to people, but here it would be a false alarm."""
+    monkeypatch.setattr("context.redis_cache.LIMIT_SECONDS", 20.0)
+    monkeypatch.setattr("context.redis_cache.SOCKET_SECONDS", 20.0)
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[RedisServer]:
     with RedisServer() as running:

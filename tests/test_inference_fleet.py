@@ -28,6 +28,7 @@ from inference.ollama import OllamaNode
 from inference.openai import OpenAINode
 from inference.policy import Wanted
 from inference.profile import NodeConfig, Profile, RunnerProfile, load, with_url
+from tests.eventually import AT_ONCE, eventually
 from tests.ollama_api import Double
 from tests.ollama_double import double
 from tests.raw_server import END, HANG, HEAD, RawServer, piece, raw_server, status
@@ -184,7 +185,7 @@ def test_those_that_wait_hear_their_place_and_are_served_one_at_a_time() -> None
             tasks = []
             for talk in talks:
                 tasks.append(talk.begin())
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0)
             await asyncio.gather(*tasks)
             queued = [[(n, total) for name, _, n, total in talk.phases if name == "queued"] for talk in talks]
             assert queued == [[], [(1, 1)], [(2, 2), (1, 1)]]
@@ -247,7 +248,7 @@ def test_a_full_line_is_busy_with_a_time_to_come_back() -> None:
         async with desk("llama3.2:3b", queue=0) as (server, fleet):
             script(server, HEAD, HELLO, HANG)
             first = Talk(fleet).begin()
-            await asyncio.sleep(0.1)
+            await eventually(lambda: chats(server))
             with pytest.raises(NodeBusy) as caught:
                 await Talk(fleet).all()
             assert caught.value.retry_after
@@ -283,7 +284,7 @@ def test_the_question_whether_it_is_loaded_never_delays_the_chat() -> None:
             began = time.monotonic()
             talk = Talk(fleet)
             await talk.all()
-            assert time.monotonic() - began < 0.5
+            assert time.monotonic() - began < 0.9, "an answer would be waited for a second"
             assert talk.phases == [("thinking", "llama3.2:3b", 0, 0)]
 
     run(test)
@@ -390,7 +391,7 @@ def test_states_are_asked_at_once_and_remembered_for_two_seconds() -> None:
         fleet = Fleet(replace(base, nodes=nodes, runners=runners), Slow, clock=lambda: now[0])
         began = time.monotonic()
         states = await fleet.states()
-        assert time.monotonic() - began < 0.35
+        assert time.monotonic() - began < 0.55, "one after the other they take 0.6 s"
         assert [(state.name, state.reachable) for state in states] == [("desk", True), ("rack", True), ("away", False)]
         assert await fleet.states() is states
         assert len(asked) == 3
@@ -408,21 +409,21 @@ def test_a_cancelled_chat_ends_at_the_node_and_leaves_its_place(where: str) -> N
     async def test() -> None:
         async with desk("llama3.2:3b") as (server, fleet):
             script(server, *((HANG,) if where == "before the head" else (HEAD, HELLO, HANG)))
-            first = Talk(fleet).begin()
-            await asyncio.sleep(0.1)
-            second = Talk(fleet).begin()
-            await asyncio.sleep(0.05)
+            first, waits = Talk(fleet).begin(), Talk(fleet)
+            await eventually(lambda: chats(server))
+            second = waits.begin()
+            await eventually(lambda: waits.phases)
             began = time.monotonic()
             (second if where == "in the line" else first).cancel()
-            await asyncio.sleep(0.1)
             if where == "in the line":
+                await asyncio.wait({second})
                 assert second.cancelled()
                 assert len(chats(server)) == 1
                 assert not chats(server)[0].closed
                 first.cancel()
             else:
-                assert 0 < chats(server)[0].closed - began < 0.2
-                assert len(chats(server)) == 2, "the next one has moved up"
+                await eventually(lambda: len(chats(server)) == 2)
+                assert 0 < chats(server)[0].closed - began < AT_ONCE
                 second.cancel()
             await asyncio.gather(first, second, return_exceptions=True)
             script(server, *GOOD)
@@ -441,8 +442,8 @@ def test_an_iterator_closed_early_closes_the_connection_and_frees_the_place() ->
             assert (await anext(stream)).text == "Hello"
             began = time.monotonic()
             await stream.aclose()
-            await asyncio.sleep(0.05)
-            assert 0 < chats(server)[0].closed - began < 0.2
+            await eventually(lambda: chats(server)[0].closed)
+            assert chats(server)[0].closed - began < AT_ONCE
             script(server, *GOOD)
             await Talk(fleet).all()
 
@@ -458,8 +459,7 @@ def test_an_iterator_that_is_dropped_closes_the_connection_too() -> None:
                 assert chunk.text == "Hello"
                 break
             gc.collect()
-            await asyncio.sleep(0.1)
-            assert chats(server)[0].closed
+            await eventually(lambda: chats(server)[0].closed)
 
     run(test)
 
@@ -468,13 +468,16 @@ def test_closing_the_fleet_breaks_off_what_is_under_way() -> None:
     async def test() -> None:
         async with desk("llama3.2:3b") as (server, fleet):
             script(server, HEAD, HELLO, HANG)
-            task = Talk(fleet).begin()
-            await asyncio.sleep(0.1)
+            task, waits = Talk(fleet).begin(), Talk(fleet)
+            await eventually(lambda: chats(server))
+            waiting = waits.begin()
+            await eventually(lambda: waits.phases)
             await fleet.close()
-            with pytest.raises(UpstreamFault):
-                await task
-            await asyncio.sleep(0.05)
-            assert chats(server)[0].closed
+            for one in (task, waiting):
+                with pytest.raises(UpstreamFault):
+                    await one
+            assert len(chats(server)) == 1
+            await eventually(lambda: chats(server)[0].closed)
 
     run(test)
 
@@ -503,13 +506,6 @@ async def ollama_desk(shipped: str = "", **knobs: Any) -> AsyncGenerator[tuple[D
             yield ollama, fleet
         finally:
             await fleet.close()
-
-
-async def eventually(holds: Callable[[], Any], seconds: float = 10) -> None:
-    until = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < until
-        await asyncio.sleep(0.005)
 
 
 def test_the_line_is_kept_here_and_never_at_ollama() -> None:
@@ -547,7 +543,7 @@ def test_as_many_run_at_once_as_the_node_takes() -> None:
 
 def test_a_load_is_told_of_while_it_lasts_and_only_then() -> None:
     async def test() -> None:
-        async with ollama_desk(load_seconds=0.6, vram_gib=6) as (ollama, fleet):
+        async with ollama_desk(load_seconds=0.3, vram_gib=6) as (ollama, fleet):
             phases = []
             for tier in ("fast", "fast", "deep", "fast"):
                 talk = Talk(fleet, tier)
@@ -599,8 +595,7 @@ def test_a_cancel_ends_at_ollama_and_the_next_in_the_line_is_served(where: str) 
                 assert not chat.closed
                 assert len(ollama.chats()) == 2, "who left the line never came to Ollama"
             else:
-                # 0.2 s are promised; the rest is for a machine that does other things too.
-                assert 0 < chat.closed - began < 1.0
+                assert 0 < chat.closed - began < AT_ONCE
                 assert second.text == "Plums are due today."
             assert ollama.machine.running == ollama.machine.waiting == ollama.machine.pending == 0
 

@@ -31,6 +31,7 @@ from inference.node import (
 from inference.openai import EventReader, OpenAINode, ServerEvent, body
 from inference.profile import NodeConfig, RunnerProfile
 from inference.wire import LineReader, Patience
+from tests.eventually import AT_ONCE, eventually
 from tests.raw_server import CLOSE, END, HANG, HEAD, RawServer, piece, raw_server, status
 from tests.tiny_engine import tiny_engine
 
@@ -208,7 +209,7 @@ def test_nothing_after_the_end_counts() -> None:
             server.answer(HEAD, piece(said("Hi") + said(None, "stop") + DONE + said("more")), HANG)
             began = time.monotonic()
             assert [chunk.text for chunk in await chunks(node)] == ["Hi", ""]
-            assert time.monotonic() - began < 0.5
+            assert time.monotonic() - began < 5
 
     run(test)
 
@@ -414,8 +415,7 @@ def test_silence_in_the_stream_is_given_up_and_its_connection_closed() -> None:
         async with raw_server() as server, node_at(server.url, Patience(first=1.0, between=0.2)) as node:
             server.answer(HEAD, piece(said("Hi")), HANG)
             assert isinstance(await fault_of(node), UpstreamFault)
-            await asyncio.sleep(0.05)
-            assert server.seen[0].closed
+            await eventually(lambda: server.seen[0].closed)
             await then_works(server, node)
 
     run(test)
@@ -427,13 +427,14 @@ def test_a_cancel_reaches_the_node_at_once(where: str) -> None:
         async with raw_server() as server, node_at(server.url) as node:
             server.answer(*((HANG,) if where == "before the head" else (HEAD, piece(said("Hi")), HANG)))
             task = asyncio.create_task(chunks(node))
-            await asyncio.sleep(0.1)
+            await eventually(lambda: server.seen)
+            await asyncio.sleep(0.05)
             began = time.monotonic()
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-            await asyncio.sleep(0.1)
-            assert 0 < server.seen[0].closed - began < 0.2
+            await eventually(lambda: server.seen[0].closed)
+            assert server.seen[0].closed - began < AT_ONCE
             await then_works(server, node)
 
     run(test)
