@@ -1,4 +1,4 @@
-"""The whole program in a process of its own: serves as `kos serve` does, over the scripted house."""
+"""The whole program in a process of its own: serves as `kos serve` does, over the scripted house or the real one."""
 
 import asyncio
 import contextlib
@@ -70,7 +70,7 @@ def program(folder: Path, house: str = "scripted", *, wait: bool = True, **chang
     Args:
         folder: of its vault and state.
         house: "scripted" works for a minute on the text "work" and in /v1/context, and says 40 MB on the text "flood";
-            "slow" takes half a minute in a thread to open; "refused" cannot be opened.
+            "slow" takes half a minute in a thread to open; "refused" cannot be opened; "real" is the real one.
         wait: until it is ready.
         changes: to the configuration.
     """
@@ -104,8 +104,18 @@ async def by_text(call: Call) -> AsyncIterator[Event]:
         yield event
 
 
-async def scripted(_: Config) -> House:
-    return House(script=by_text, context=lambda: asyncio.sleep(60))
+@dataclass
+class Marked(House):
+    """A house that leaves a file named `closed` in the state folder when it is closed."""
+
+    mark: Path = Path("closed")
+
+    async def close(self) -> None:
+        self.mark.touch()
+
+
+async def scripted(known: Config) -> House:
+    return Marked(by_text, context=lambda: asyncio.sleep(60), mark=known.state_dir / "closed")
 
 
 async def slow(known: Config) -> House:
@@ -119,6 +129,6 @@ async def refused(_: Config) -> House:
 
 if __name__ == "__main__":
     order = json.loads(sys.argv[1])
-    opener = {"scripted": scripted, "slow": slow, "refused": refused}[order["house"]]
     known = config(Path(order["folder"]), **order["changes"])
-    sys.exit(asyncio.run(serve(known, ready=print, open_house=opener, pipeline=PIPELINE)))
+    opener = {"scripted": scripted, "slow": slow, "refused": refused, "real": None}[order["house"]]
+    sys.exit(asyncio.run(serve(known, ready=print, open_house=opener, pipeline=PIPELINE if opener else None)))

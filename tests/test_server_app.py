@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 import re
 import signal
 import socket
@@ -16,12 +17,17 @@ from typing import Any
 import httpx
 import pytest
 
+from commands.events import FINAL
 from server.app import serve
 from tests.edge import TOKEN, config, sse, until
+from tests.ollama_double import double_in_thread
 from tests.serving import Program, program
+from tests.vaults import write
 
-# The promise is two seconds; what is measured here includes the end of the interpreter on a busy machine.
-END_SECONDS = 2.0
+
+def promised() -> float:
+    """The seconds in which it ends: two where a core is free, and longer by as much as others want the cores."""
+    return 2.0 * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 def state(folder: Path) -> Path:
@@ -43,8 +49,18 @@ def test_it_serves_on_a_free_port_and_says_where(tmp_path: Path) -> None:
             assert client.post("/orient").json()["answer"] == "One two."
         told = service.signal()
         assert service.end() == (0, "")
-        assert time.monotonic() - told < END_SECONDS
+        assert time.monotonic() - told < promised()
     assert not (state(tmp_path) / "service.json").exists()
+
+
+def test_it_serves_on_ipv6(tmp_path: Path) -> None:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    with program(tmp_path, host="::1") as service, service.client() as client:
+        assert service.url == f"http://[::1]:{service.port}"
+        assert client.get("/v1/commands").status_code == 200
 
 
 def test_it_serves_on_a_unix_socket_of_its_owner(tmp_path: Path) -> None:
@@ -159,7 +175,8 @@ def test_every_open_answer_gets_one_last_event_and_a_clean_end(tmp_path: Path, p
         time.sleep(0.3)  # for the poll and the context, which show nothing while they wait
         told = service.signal(number)
         assert service.end() == (0, "")
-        assert time.monotonic() - told < END_SECONDS
+        assert time.monotonic() - told < promised()
+        assert (tmp_path / "state" / "closed").exists()
         for name, reader in readers.items():
             reader.join(10)
             assert reader.fault is None, (name, reader.fault)
@@ -201,7 +218,30 @@ def test_clients_that_neither_read_nor_send_do_not_hold_up_the_end(tmp_path: Pat
             until(lambda: all(run["events"] > 4000 for run in client.get("/v1/runs").json()["runs"]), 30)
         told = service.signal()
         assert service.end() == (0, "")
-        assert time.monotonic() - told < END_SECONDS + 0.5
+        assert time.monotonic() - told < promised() + 0.5
+        assert (tmp_path / "state" / "closed").exists()
+
+
+def test_the_real_program_lets_go_of_its_node_when_it_ends(tmp_path: Path) -> None:
+    write(tmp_path / "vault", {"Riser.md": "---\ntype: project\nstatus: active\n---\n# Riser\nAbout pipes.\n"})
+    with (
+        double_in_thread(decode=5.0) as node,
+        program(tmp_path, "real", ollama_url=node.url, cache="memory") as service,
+    ):
+        accept = {"Accept": "text/event-stream"}
+        reader = Reader(service, "POST", "/ask", json={"text": "the riser?"}, headers=accept)
+        reader.start()
+        until(lambda: "event: token" in reader.text, 30)
+        told = service.signal()
+        assert service.end() == (0, "")
+        assert time.monotonic() - told < promised()
+        reader.join(10)
+        assert reader.fault is None
+        events = sse(reader.text)
+        assert [name for _, name, _ in events if name in FINAL] == ["failed"]
+        assert (events[-1][1], events[-1][2]["code"]) == ("failed", "shutting_down")
+        until(lambda: node.chats()[0].closed)
+        assert node.chats()[0].closed - told < 2
 
 
 def listens(place: Path) -> bool:
@@ -224,7 +264,7 @@ def test_it_is_alive_but_not_ready_while_the_vault_is_read_and_ends_even_then(tm
         assert not (state(tmp_path) / "service.json").exists()
         told = service.signal()
         assert service.end() == (0, "")
-        assert time.monotonic() - told < END_SECONDS + 0.5
+        assert time.monotonic() - told < promised() + 0.5
 
 
 def test_a_second_signal_ends_it_there_and_then(tmp_path: Path) -> None:
