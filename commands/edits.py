@@ -181,7 +181,8 @@ class Draft:
         self._data = data
         self._splices: list[_Splice] = []
         self._properties: dict[str, Any] = dict(self.note.properties)
-        self.line_end = "\r\n" if text.count("\r\n") * 2 > text.count("\n") else "\n"
+        windows = text.count("\r\n")
+        self.line_end = "\r\n" if windows and windows * 2 >= text.count("\n") else "\n"
 
     def insert_under(self, heading: Sequence[str], content: str, *, why: str = "insert") -> None:
         """Put lines right below a heading.
