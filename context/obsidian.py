@@ -30,6 +30,8 @@ class ObsidianSettings:
     weekly: Periodic = Periodic("", "gggg-[W]ww")
     monthly: Periodic = Periodic("", "YYYY-MM")
     templates: str = ""
+    date_format: str = "YYYY-MM-DD"
+    time_format: str = "HH:mm"
     ignored: tuple[str, ...] = ()
     week_start: int = 0
     readers: Mapping[str, tuple[str, Callable[[str], date | None]]] = field(
@@ -66,9 +68,12 @@ def load(root: Path, folder: str = ".obsidian") -> ObsidianSettings:
         "monthly": _periodic(_part(periodic, "monthly"), "YYYY-MM"),
     }
     filters = app.get("userIgnoreFilters")
+    templates = _json(here / "templates.json")
     return ObsidianSettings(
         **periods,
-        templates=_text(_json(here / "templates.json").get("folder")).strip("/"),
+        templates=_text(templates.get("folder")).strip("/"),
+        date_format=_text(templates.get("dateFormat")) or "YYYY-MM-DD",
+        time_format=_text(templates.get("timeFormat")) or "HH:mm",
         ignored=tuple(_text(f) for f in filters if _text(f).strip("/") and not _text(f).startswith("/"))
         if isinstance(filters, list)
         else (),

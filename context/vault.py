@@ -252,6 +252,20 @@ class Vault:
             return known, decode(data)[0]
         return self._parsed(path, data, status), decode(data)[0]
 
+    def data(self, path: str) -> bytes:
+        """The bytes of a note as it stands on disk now, whether the snapshot knows it yet or not.
+
+        Raises:
+            NoteGoneError: it is not there, cannot be read, or is longer than what is read of a note.
+        """
+        try:
+            data, status = _bytes(self.root, path)
+        except OSError:
+            raise NoteGoneError(path) from None
+        if status.st_size > len(data):
+            raise NoteGoneError(path)
+        return data
+
     def search(self, match: str, limit: int) -> list[Hit]:
         """Chunks that fit an FTS5 expression; a damaged index is built again and gives nothing this once."""
         try:
