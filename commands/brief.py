@@ -164,14 +164,17 @@ def _day(day: str, index: int) -> str:
 def _log_lines(note: Note, text: str) -> Iterable[tuple[str, str]]:
     """The lines of a daily note that say what happened: items and prose, without tasks, quotes, code and fields."""
     at = note.body
-    fence = False
+    fence = hidden = False
     for line in text[note.body :].splitlines(keepends=True):
         bare = line.strip()
         if bare.startswith(("```", "~~~")):
             fence = not fence
         plain = bare.lstrip("-*+ ").strip()
+        was_hidden, hidden = hidden, hidden ^ bool(bare.count("%%") % 2)
         skip = (
             fence
+            or was_hidden
+            or hidden
             or not plain
             or bare.startswith(("#", ">", "|", "%%", "```", "---", "![", "<", "[^"))
             or plain.startswith("[")

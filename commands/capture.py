@@ -17,7 +17,9 @@ def daily_path(vault: Vault, calendar: Calendar) -> str:
     path = f"{daily.folder}/{name}.md" if daily.folder else f"{name}.md"
     # On a disk that tells case apart the note may be there in another writing.
     there = vault.snapshot.names.resolve("/" + path, "")
-    return there if there in vault.snapshot.notes and path not in vault.snapshot.notes else path
+    if path in vault.snapshot.notes or there is None or there not in vault.snapshot.notes:
+        return path
+    return there
 
 
 def entry(words: str, calendar: Calendar, time_format: str = "HH:mm") -> str:

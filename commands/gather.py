@@ -214,9 +214,8 @@ def _maps(g: Gathering) -> Iterator[Passage]:
         starts, g.snapshot.notes, g.snapshot.graph, g.snapshot.names, is_map=g.snapshot.maps, limit=_MOST_NOTES
     )
     for step in steps:
-        if step.path not in g.notes or step.path.endswith(".canvas"):
-            continue
-        yield from _member(g, step, by_path.get(step.path))
+        if not step.path.endswith(".canvas"):
+            yield from _member(g, step, by_path.get(step.path))
 
 
 def _member(g: Gathering, step: Step, hit: Hit | None) -> Iterator[Passage]:

@@ -285,7 +285,7 @@ async def _carry_out(job: _Job) -> None:
 def _gate(job: _Job, ready: _Ready) -> Gate:
     """A gate that repeats only addresses of the passages and of the person's own words."""
     texts = [passage.text for passage in ready.selected.context.passages]
-    return Gate(job.house.vault.snapshot, [*texts, job.request.text])
+    return Gate(ready.matter.snapshot, [*texts, job.request.text])
 
 
 def _say_fault(job: _Job, fault: InferenceError) -> None:
