@@ -1,6 +1,5 @@
 """Builds the context of a request: gathers, packs, remembers; replays a receipt."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -12,6 +11,9 @@ from context.calendar import Calendar
 from context.note import Note
 from context.query import Scope, select
 from context.vault import NoteGoneError, Vault
+
+# Far above any score there is.
+_MOST_SCORE = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +172,8 @@ def _sound(passage: Passage) -> bool:
     return (
         all(isinstance(one, str) for one in texts)
         and all(isinstance(one, int) for one in counts)
-        and (isinstance(passage.score, int) or (isinstance(passage.score, float) and math.isfinite(passage.score)))
+        and isinstance(passage.score, int | float)
+        and abs(passage.score) < _MOST_SCORE  # which no NaN is
     )
 
 

@@ -1,0 +1,467 @@
+"""The context of a request: kept under what it was made from, never stale, replayed to the byte."""
+
+import json
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from commands.select import Selected, Selection, build, gathering, kept_receipt, replay
+from context.assemble import BYTES4, Context, Counter, Passage
+from context.cache import CacheStats, open_cache
+from context.calendar import calendar
+from context.index import Index
+from context.note import decode
+from context.query import scope
+from context.vault import Vault, VaultOptions
+from tests.vaults import open_vault, write
+
+SAMPLE = Path(__file__).parent.parent / "examples" / "vault"
+FILES = {
+    ".obsidian/daily-notes.json": '{"folder": "Daily"}',
+    "Daily/2025-09-14.md": "# Sunday\nPruned the quince. See [[Hedge]].\n",
+    "Daily/2025-09-15.md": "# Monday\nMulch.\n",
+    "Hedge.md": "# Hedge\nQuince and hawthorn.\n## Later\nNothing yet.\n",
+    "Garden MOC.md": "# Garden\n- [[Hedge]]\n- [[Shed]]\n",
+    "Shed.md": "# Shed\nA ladder.\n",
+    "Far.md": "# Far\nA place in the mountains.\n",
+    "Lore/Far.md": "---\ntype: project\nstatus: active\n---\n# Far\nA quince in a tale.\n",
+}
+WANTED = Selection(
+    "the quince", {"recent": 0.5, "search": 0.3, "maps": 0.2}, 2000, BYTES4, scope(None), calendar("2025-09-14", "UTC")
+)
+
+
+class Shelf:
+    """A cache that keeps JSON where a test can get at it, and what it was told of privacy."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, str] = {}
+        self.private: dict[str, bool] = {}
+
+    def get(self, key: str) -> Any | None:
+        return json.loads(self.kept[key]) if key in self.kept else None
+
+    def set(self, key: str, value: Any, *, private: bool = False) -> None:
+        self.kept[key] = json.dumps(value)
+        self.private[key] = private
+
+    def stats(self) -> CacheStats:
+        return CacheStats("shelf", 0, 0, 0, 0, "")
+
+    def close(self) -> None:
+        self.kept.clear()
+
+
+@pytest.fixture
+def vault(tmp_path: Path) -> Vault:
+    return open_vault(tmp_path, FILES)
+
+
+def texts(selected: Selected) -> list[tuple[str, int, str]]:
+    return [(one.path, one.start, one.text) for one in selected.context.passages]
+
+
+def verbatim(root: Path, context: Context) -> None:
+    for one in context.passages:
+        assert one.text == decode((root / one.path).read_bytes())[0][one.start : one.end]
+
+
+# --- what is kept, and for how long
+
+
+def test_the_second_time_it_comes_out_of_the_cache(tmp_path: Path, vault: Vault) -> None:
+    cache = open_cache("memory", vault_id="test", path=None)
+    first, again = build(vault, cache, WANTED), build(vault, cache, WANTED)
+    assert (first.cached, again.cached) == (False, True)
+    assert first.context == again.context
+    assert first.receipt == again.receipt == kept_receipt(cache, str(first.receipt["receipt"]))
+    verbatim(tmp_path, again.context)
+    fresh = build(vault, cache, replace(WANTED, fresh=True))
+    assert (fresh.cached, fresh.context) == (False, first.context)
+    assert kept_receipt(cache, "0" * 64) is None
+
+
+def test_an_edit_elsewhere_leaves_the_passages_and_their_receipt(tmp_path: Path, vault: Vault) -> None:
+    cache = Shelf()
+    first = build(vault, cache, WANTED)
+    write(tmp_path, {"Far.md": "# Far\nA valley.\n", "Lore/Other.md": "new"})
+    vault.refresh()
+    second = build(vault, cache, WANTED)
+    assert not second.cached
+    assert second.receipt == first.receipt
+    assert texts(second) == texts(first)
+    assert sorted(key.split(":")[0] for key in cache.kept) == ["receipt", "selection", "selection"]
+
+
+def test_an_edit_in_a_chosen_note_is_seen_at_once(tmp_path: Path, vault: Vault) -> None:
+    cache = Shelf()
+    first = build(vault, cache, WANTED)
+    write(tmp_path, {"Hedge.md": "# Hedge\nQuince, hawthorn and rose.\n"})
+    for refresh in (False, True):  # also before the vault itself has looked: what is quoted is read again
+        if refresh:
+            vault.refresh()
+        second = build(vault, cache, WANTED)
+        assert second.receipt["receipt"] != first.receipt["receipt"]
+        assert "# Hedge\nQuince, hawthorn and rose." in [text for _, _, text in texts(second)]
+        verbatim(tmp_path, second.context)
+
+
+def test_an_edit_taken_back_before_the_vault_looked_leaves_nothing_behind(tmp_path: Path, vault: Vault) -> None:
+    cache = Shelf()
+    write(tmp_path, {"Hedge.md": "# Hedge\nQuince, hawthorn and rose.\n"})
+    between = build(vault, cache, WANTED)
+    assert any("rose" in text for _, _, text in texts(between))
+    write(tmp_path, {"Hedge.md": FILES["Hedge.md"]})
+    vault.refresh()
+    after = build(vault, cache, WANTED)
+    assert not any("rose" in text for _, _, text in texts(after))
+    verbatim(tmp_path, after.context)
+
+
+def test_what_was_left_out_of_a_passing_state_is_not_missed_later(tmp_path: Path) -> None:
+    task = {"Work.md": "- [ ] prune 📅 2025-09-14\n"}
+    vault, cache = open_vault(tmp_path, FILES | task), Shelf()
+    due = replace(WANTED, gather={"tasks": 0.5, "maps": 0.5})
+    write(tmp_path, {"Work.md": "It is long done, and the place of the task holds something else."})
+    assert "Work.md" not in [one[0] for one in texts(build(vault, cache, due))]
+    write(tmp_path, task)
+    vault.refresh()
+    assert "Work.md" in [one[0] for one in texts(build(vault, cache, due))]
+
+
+def test_a_shared_receipt_does_not_mix_up_the_scores(tmp_path: Path, vault: Vault) -> None:
+    cache = Shelf()
+    first = build(vault, cache, WANTED)
+    write(tmp_path, {f"Lore/{n}.md": "a long tale without the fruit" * n for n in range(9)})
+    vault.refresh()
+    second = build(vault, cache, WANTED)
+    assert second.receipt == first.receipt
+    assert second.context != first.context, "bm25 looks at the whole vault"
+    for n in range(9):
+        (tmp_path / f"Lore/{n}.md").unlink()
+    vault.refresh()
+    third = build(vault, cache, WANTED)
+    assert (third.cached, third.context) == (True, first.context)
+
+
+CHANGES: dict[str, Callable[[Selection], Selection]] = {
+    "text": lambda one: replace(one, text="a quince"),
+    "day": lambda one: replace(one, calendar=calendar("2025-09-15", "UTC")),
+    "ways": lambda one: replace(one, gather={"recent": 0.5, "search": 0.5}),
+    "priority": lambda one: replace(one, gather={"search": 0.3, "recent": 0.5, "maps": 0.2}),
+    "shares": lambda one: replace(one, gather={"recent": 0.4, "search": 0.4, "maps": 0.2}),
+    "budget": lambda one: replace(one, budget=2001),
+    "counter": lambda one: replace(one, counter=Counter("bytes/3", lambda text: len(text.encode()) // 3)),
+    "scope": lambda one: replace(one, scope=scope({"folder": "Daily"})),
+    "recent days": lambda one: replace(one, recent_days=2),
+    "open note": lambda one: replace(one, open_note="Far.md"),
+    "privacy": lambda one: replace(one, private=False),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_whatever_it_depends_on_is_in_the_key(vault: Vault, change: Callable[[Selection], Selection]) -> None:
+    other = change(WANTED)
+    for first, second in ((WANTED, other), (other, WANTED)):
+        cache = Shelf()
+        build(vault, cache, first)
+        assert not build(vault, cache, second).cached
+        assert build(vault, cache, second).cached
+        assert build(vault, cache, first).cached
+
+
+def test_another_hour_or_zone_of_the_same_day_is_the_same(vault: Vault) -> None:
+    cache = Shelf()
+    build(vault, cache, WANTED)
+    assert build(vault, cache, replace(WANTED, calendar=calendar("2025-09-14T23:59:00", "Asia/Tokyo"))).cached
+
+
+def test_a_run_in_between_is_another_key_only_for_what_changed(tmp_path: Path) -> None:
+    now = 1000.0
+    vault = Vault(write(tmp_path, FILES), Index(None), clock=lambda: now)
+    cache = Shelf()
+    changed = replace(WANTED, gather={"changed": 1.0}, since=500.0)
+    build(vault, cache, changed)
+    assert build(vault, cache, replace(changed, since=600.0)).cached, "nothing changed since either"
+    now = 2000.0
+    write(tmp_path, {"Far.md": "# Far\nA valley.\n"})
+    vault.refresh()
+    assert texts(build(vault, cache, changed)) == [("Far.md", 0, "# Far\nA valley.")]
+    assert texts(build(vault, cache, replace(changed, since=2000.0))) == []
+
+
+def test_the_vaults_own_settings_are_in_the_key(tmp_path: Path, vault: Vault) -> None:
+    cache = Shelf()
+    assert any(one.lane == "recent" for one in build(vault, cache, WANTED).context.passages)
+    write(tmp_path, {".obsidian/daily-notes.json": '{"folder": "Elsewhere"}'})
+    vault.refresh()
+    after = build(vault, cache, WANTED)
+    assert not after.cached
+    assert not any(one.lane == "recent" for one in after.context.passages)
+
+
+def test_how_the_vault_is_read_is_in_the_key(tmp_path: Path) -> None:
+    cache = Shelf()
+    outside = replace(WANTED, private=False)
+    hidden = VaultOptions(private_folders=("Daily",))
+    assert "Daily/2025-09-14.md" not in [
+        one[0] for one in texts(build(open_vault(tmp_path, FILES, hidden), cache, outside))
+    ]
+    assert "Daily/2025-09-14.md" in [one[0] for one in texts(build(open_vault(tmp_path), cache, outside))]
+    assert "Daily/2025-09-14.md" not in [
+        one[0] for one in texts(build(open_vault(tmp_path, {}, hidden), cache, outside))
+    ]
+    build(open_vault(tmp_path), cache, WANTED)
+    hubs = VaultOptions(moc_types=frozenset({"project"}))
+    assert not build(open_vault(tmp_path, {}, hubs), cache, WANTED).cached
+
+
+def _step(dice: random.Random, root: Path) -> None:
+    """Something that happens to a vault."""
+    notes = sorted(root.rglob("*.md"))
+    words = ["quince", "hawthorn", "[[Hedge]]", "[[Far]]", "mulch", "# Head", "- [ ] prune 📅 2025-09-15", "\n"]
+    text = "\n".join(dice.choices(words, k=dice.randrange(1, 9)))
+    what = dice.randrange(6)
+    if what == 0:
+        write(root, {f"{dice.choice(['', 'Daily/', 'Lore/'])}{dice.choice('abcd')}.md": text})
+    elif what == 1 and len(notes) > 3:
+        dice.choice(notes).unlink()
+    elif what == 2:
+        old = dice.choice(notes)
+        old.rename(old.with_name(f"{dice.choice('efgh')}.md"))
+    elif what == 3:
+        dice.choice(notes).touch()
+    elif what == 4:
+        for path, before in FILES.items():  # as when a version control system puts everything back
+            write(root, {path: before})
+    else:
+        dice.choice(notes).write_text(text, "utf-8")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_happens_it_is_never_stale(tmp_path: Path, seed: int) -> None:
+    dice, cache = random.Random(seed), Shelf()
+    vault = open_vault(tmp_path, FILES)
+    wanted = [WANTED, replace(WANTED, budget=200), replace(WANTED, text="", gather={"maps": 0.5, "tasks": 0.5})]
+    hits = 0
+    for _ in range(60):
+        _step(dice, tmp_path)
+        if dice.random() < 0.3:
+            build(vault, cache, dice.choice(wanted))  # before the vault has looked
+        vault.refresh()
+        for one in wanted:
+            kept = build(vault, cache, one)
+            fresh = build(Vault(tmp_path, Index(None)), Shelf(), one)
+            assert kept.receipt == fresh.receipt
+            assert kept.context == fresh.context
+            verbatim(tmp_path, kept.context)
+            hits += kept.cached
+    assert hits, "the cache was used at all"
+
+
+def test_budgets_hold_whatever_counts(tmp_path: Path, vault: Vault) -> None:
+    for budget in (0, 1, 30, 200, 5000):
+        for counter in (BYTES4, Counter("chars", len), Counter("marks", lambda text: len(text) // 3 + 12)):
+            context = build(vault, Shelf(), replace(WANTED, budget=budget, counter=counter)).context
+            assert context.tokens == sum(one.cost(counter) for one in context.passages) <= budget
+            assert (context.counter, context.budget) == (counter.id, budget)
+            verbatim(tmp_path, context)
+
+
+# --- a cache that lies
+
+
+def _selection(cache: Shelf) -> tuple[str, str]:
+    """The keys of the selection and of the receipt."""
+    return next(key for key in cache.kept if key.startswith("selection")), next(
+        key for key in cache.kept if key.startswith("receipt")
+    )
+
+
+def _leaves(value: Any) -> int:
+    if isinstance(value, dict | list):
+        return sum(_leaves(one) for one in (value.values() if isinstance(value, dict) else value))
+    return 1
+
+
+def _changed(value: Any, at: list[int], other: Any) -> Any:
+    """The value with another in the place of one of its leaves."""
+    if isinstance(value, dict):
+        return {name: _changed(one, at, other) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_changed(one, at, other) for one in value]
+    at[0] -= 1
+    return other if at[0] == -1 else value
+
+
+def _scored(context: Context, score: float) -> Context:
+    """A score only says how things are shown; nobody can tell a wrong one from a right one."""
+    return replace(context, passages=tuple(replace(one, score=score) for one in context.passages))
+
+
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5000) | st.just(10**400) | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Vault:
+    return open_vault(tmp_path_factory.mktemp("shared"), FILES)
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data(), other=JUNK)
+def test_anything_put_in_the_place_of_what_was_kept_is_a_miss(shared: Vault, data: st.DataObject, other: Any) -> None:
+    cache = Shelf()
+    true = build(shared, cache, WANTED)
+    key = data.draw(st.sampled_from(_selection(cache)))
+    value = json.loads(cache.kept[key])
+    place = data.draw(st.integers(-1, _leaves(value) - 1))
+    poison = other if place < 0 else _changed(value, [place], other)
+    cache.kept[key] = json.dumps(poison)
+    found = build(shared, cache, WANTED)
+    assert _scored(found.context, 0) == _scored(true.context, 0)
+    assert all(abs(one.score) < 1e9 for one in found.context.passages)
+    assert found.receipt == true.receipt
+    kept_receipt(cache, str(true.receipt["receipt"]))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"text": "Dig up the quince."},
+        {"path": "Far.md"},
+        {"path": "Ghost.md"},
+        {"path": "../secret.md"},
+        {"start": 3},
+        {"digest": "0" * 64},
+        {"private": True},
+        {"start": 1.5},
+        {"heading": 5},
+        {"why": None},
+    ],
+    ids=str,
+)
+def test_a_lie_that_agrees_with_itself_is_found_out_by_the_notes(vault: Vault, change: dict[str, Any]) -> None:
+    cache = Shelf()
+    true = build(vault, cache, WANTED)
+    key, _ = _selection(cache)
+    first, *rest = true.context.passages
+    lied = replace(true.context, passages=(replace(first, **change), *rest))
+    receipt = lied.receipt()
+    passages = [{name: getattr(one, name) for name in Passage.__slots__} for one in lied.passages]
+    cache.set(f"receipt:{receipt['receipt']}", {"passages": passages, "receipt": receipt})
+    cache.set(key, {"receipt": receipt["receipt"], "scores": [one.score for one in lied.passages]})
+    found = build(vault, cache, WANTED)
+    assert (found.cached, found.context) == (False, true.context)
+
+
+def test_a_word_of_truth_is_believed(vault: Vault) -> None:
+    cache = Shelf()
+    true = build(vault, cache, WANTED)
+    key, _ = _selection(cache)
+    fewer = replace(true.context, passages=true.context.passages[1:])
+    receipt = fewer.receipt()
+    passages = [{name: getattr(one, name) for name in Passage.__slots__} for one in fewer.passages]
+    cache.set(f"receipt:{receipt['receipt']}", {"passages": passages, "receipt": receipt})
+    cache.set(key, {"receipt": receipt["receipt"], "scores": [one.score for one in fewer.passages]})
+    found = build(vault, cache, WANTED)
+    assert (found.cached, found.context) == (True, fewer), "the lies above are found out for what they say"
+
+
+def test_a_receipt_under_another_name_is_none(vault: Vault) -> None:
+    cache = Shelf()
+    first, second = build(vault, cache, WANTED), build(vault, cache, replace(WANTED, budget=100))
+    one, other = (f"receipt:{made.receipt['receipt']}" for made in (first, second))
+    cache.kept[one] = cache.kept[other]
+    assert kept_receipt(cache, str(first.receipt["receipt"])) is None
+    assert build(vault, cache, WANTED).receipt == first.receipt
+
+
+# --- receipts
+
+
+def test_a_receipt_says_everything_but_the_words(vault: Vault) -> None:
+    receipt = build(vault, Shelf(), replace(WANTED, budget=40)).receipt
+    said = json.dumps(receipt)
+    assert "Pruned" not in said
+    assert "hawthorn" not in said
+    assert receipt["passages"]
+    assert receipt["cut"]
+    for one in receipt["passages"]:
+        assert one["note"] == vault.snapshot.notes[one["path"]].digest
+        assert one["why"]
+    assert (receipt["counter"], receipt["budget_tokens"]) == ("bytes/4", 40)
+
+
+def test_a_replay_is_identical_or_names_the_notes_that_changed(tmp_path: Path, vault: Vault) -> None:
+    receipt = build(vault, Shelf(), replace(WANTED, gather={"recent": 0.5, "search": 0.5})).receipt
+    assert {one["path"] for one in receipt["passages"]} >= {"Daily/2025-09-14.md", "Hedge.md"}
+    same = {"identical": True, "text": receipt["text"], "changed": [], "gone": []}
+    assert replay(vault, receipt) == same
+    write(tmp_path, {"Far.md": "elsewhere"})
+    vault.refresh()
+    assert replay(vault, receipt) == same, "an edit elsewhere is none"
+    text = FILES["Daily/2025-09-14.md"]
+    write(tmp_path, {"Daily/2025-09-14.md": f"{text}\n# Evening\nRain.\n"})
+    assert replay(vault, receipt) == same, "nor is one below what was sent"
+    write(tmp_path, {"Daily/2025-09-14.md": text.replace("Pruned", "Planted")})
+    for _ in range(2):
+        changed = replay(vault, receipt)
+        assert (changed["identical"], changed["changed"], changed["gone"]) == (False, ["Daily/2025-09-14.md"], [])
+        assert changed["text"] != receipt["text"]
+        vault.refresh()
+    (tmp_path / "Hedge.md").unlink()
+    gone = replay(vault, receipt)
+    assert (gone["identical"], gone["changed"], gone["gone"]) == (False, ["Daily/2025-09-14.md"], ["Hedge.md"])
+    vault.refresh()
+    assert replay(vault, receipt) == gone
+    write(tmp_path, {path: FILES[path] for path in ("Hedge.md", "Daily/2025-09-14.md")})
+    vault.refresh()
+    assert replay(vault, receipt) == same, "and everything put back is identical again"
+
+
+def test_the_whole_sample_vault_is_quoted_to_the_letter() -> None:
+    vault = Vault(SAMPLE, Index(None))
+    wanted = replace(WANTED, text="koji, disk, ぬか床", budget=20_000, gather={"search": 0.5, "maps": 0.5})
+    cache = open_cache("memory", vault_id="test", path=None)
+    for cached in (False, True):
+        selected = build(vault, cache, wanted)
+        assert selected.cached is cached
+        assert len(selected.context.passages) > 30
+        verbatim(SAMPLE, selected.context)
+
+
+# --- privacy
+
+
+def test_a_receipt_that_names_a_private_note_among_what_was_cut_is_private(tmp_path: Path) -> None:
+    hidden = {"Hedge.md": "---\nprivate: true\n---\n# Hedge\n" + "quince " * 50}
+    vault, cache = open_vault(tmp_path, FILES | hidden), Shelf()
+    selected = build(vault, cache, replace(WANTED, budget=60))
+    assert not selected.context.private
+    assert "Hedge.md" in [one.path for one in selected.context.cut]
+    assert set(cache.private.values()) == {True}
+    assert len(cache.private) == 2
+
+
+def test_private_notes_are_as_if_they_did_not_exist(tmp_path: Path) -> None:
+    vault = open_vault(tmp_path, FILES | {"Hedge.md": "---\nprivate: true\n---\n# Hedge\nquince [[Shed]]"})
+    ready = gathering(vault, replace(WANTED, private=False))
+    assert "Hedge.md" not in ready.notes
+    assert "Hedge.md" not in ready.snapshot.notes
+    assert not ready.holds_private
+    assert gathering(vault, WANTED).holds_private
+    assert "Hedge.md" in vault.snapshot.notes, "the vault itself knows it as before"
+    context = build(vault, Shelf(), replace(WANTED, private=False)).context
+    assert not context.private
+    assert not any(one.path == "Hedge.md" or "Hedge.md" in one.via for one in context.passages)
+    assert not any(one.path == "Hedge.md" for one in context.cut)
