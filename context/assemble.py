@@ -181,9 +181,9 @@ class _Taken:
 
 
 def _with_reason(passage: Passage, other: Passage) -> Passage:
-    if other.why in passage.why:
-        return passage
-    return replace(passage, why=f"{passage.why}; {other.why}")
+    """The passage with the reasons of another it covers, each once."""
+    reasons = dict.fromkeys((*passage.why.split("; "), *other.why.split("; ")))
+    return replace(passage, why="; ".join(reasons))
 
 
 def _ordered(passages: Sequence[Passage], order: Sequence[str]) -> list[Passage]:
