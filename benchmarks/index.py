@@ -1,7 +1,7 @@
 """Cold index, warm start, context and memory of a vault, as ratios to reading the same files once.
 
 Run: python benchmarks/index.py VAULT [VAULT …]. The floor is: walk the folder and read every note once, one process,
-warm page cache, nothing decoded. Floor and work alternate; each figure is the median of three. Prints a Markdown table row.
+warm page cache, nothing decoded. Floor and work alternate; each figure is the median of three. Prints a table row.
 """
 
 import json
