@@ -4,6 +4,7 @@
 #   boot_env NAME LOCK          PYTHON = the interpreter of environment NAME, made from the lock file LOCK unless it is there
 #   boot_uv                     UV = a uv
 #   boot_program PROGRAM DEB    a program of a Debian package, installed unless it is there
+#   boot_library LIBRARY DEB    the same for a shared library
 # Words go to stderr, standard input stays the caller's, and nothing is written in the caller's folder.
 #
 # Environment: KOS_ENV_DIR (where environments lie, else the checkout, else the cache), KOS_PYTHON (which Python to use).
@@ -118,6 +119,10 @@ boot_uv() {
 
 boot_program() { # PROGRAM DEB
   command -v "$1" >/dev/null 2>&1 || apt_install "$2" </dev/null
+}
+
+boot_library() { # LIBRARY DEB
+  PATH=$PATH:/usr/sbin:/sbin ldconfig -p 2>/dev/null | grep -q -F "$1" || apt_install "$2" </dev/null
 }
 
 # Its output is shown only when it fails. A broken third-party source makes the update fail and need not matter, and an

@@ -26,12 +26,12 @@ def test_the_wheel_holds_all_that_the_program_reads_and_nothing_else(wheel: Path
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"knowledge_os", "knowledge_os.py"}
     for package in ("server", "context", "commands", "prompts", "inference"):
-        files = subprocess.run(
-            ["git", "ls-files", package], cwd=ROOT, capture_output=True, text=True, check=False
-        ).stdout.split()
-        files = files or [
-            str(path.relative_to(ROOT)) for path in (ROOT / package).rglob("*.*") if "__pycache__" not in str(path)
+        files = [
+            str(path.relative_to(ROOT))
+            for path in (ROOT / package).rglob("*")
+            if path.suffix in {".py", ".md", ".toml"} and "__pycache__" not in path.parts
         ]
+        assert files
         assert {f"knowledge_os/{file}" for file in files} <= names
     assert not any(name.startswith("knowledge_os/tests") or "__pycache__" in name for name in names)
 
