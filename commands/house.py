@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from commands.gather import WAYS
+from commands.journal import Journal
 from context.cache import Cache
 from context.frontmatter import read
 from context.vault import Vault
@@ -24,12 +25,14 @@ class Settings:
         timezone: IANA name of the person's zone; "" is the machine's.
         now: fixes the calendar, as an ISO date or instant; "" is the present.
         language: language of answers; "" is that of the person's text.
+        capture_heading: the heading of the daily note under which captured words go.
         deadline_seconds: upper limit for every command; 0 leaves each prompt its own.
     """
 
     timezone: str = ""
     now: str = ""
     language: str = ""
+    capture_heading: str = "Log"
     deadline_seconds: int = 0
 
 
@@ -44,6 +47,7 @@ class House:
     preamble: str
     settings: Settings = field(default_factory=Settings)
     watch: "Watch | None" = None
+    journal: Journal | None = None
 
     async def close(self) -> None:
         """Stop watching, and let go of nodes and files."""

@@ -11,17 +11,20 @@ from typing import Any
 
 from commands import events, health
 from commands.brief import ANSWERS, Matter, facts
+from commands.capture import capture
 from commands.check import citations
 from commands.events import FINAL, Event
 from commands.gate import Gate
 from commands.gather import WAYS, Gathering
 from commands.house import House
+from commands.journal import ClashError
+from commands.places import PlaceError
 from commands.select import Selected, Selection, build, gathering, kept_receipt
 from commands.select import replay as replay_receipt
 from context.assemble import BYTES4, Context, Counter, Passage
 from context.cache import digest
 from context.calendar import WEEKDAYS, Calendar, CalendarError, calendar
-from context.query import scope
+from context.query import scope, select
 from inference.node import (
     ContextTooLarge,
     DeadlineExceeded,
@@ -45,6 +48,8 @@ _WITHOUT_MODEL = (NodeUnavailable, ModelMissing, OverBudget, UpstreamFault)
 _DEFAULT_GATHER = {"search": 0.75, "maps": 0.25}
 _DEFAULT_BUDGET = 4000
 _ANSWER_SCHEMA = 1
+# A note may be saved by the person in the moment their words go into it; then it is read anew.
+_TRIES = 5
 _COUNTS = ("prompt_eval_count", "completion_tokens")
 _NOTHING = Context((), (), 0, 0, "")
 # What the window leaves for passages is rounded down to whole steps of so many tokens: an edit elsewhere that makes the
@@ -109,6 +114,8 @@ class _Job:
         open_note: the path of the note the person has open, "" for none.
         at: when it began, in seconds since the epoch: what changes from then on is news to the next run.
         began: the same by the clock that timings are taken with.
+        edits: what was written or is proposed.
+        ready, gate: how far it has come.
     """
 
     house: House
@@ -124,6 +131,9 @@ class _Job:
     timings: dict[str, float] = field(default_factory=dict)
     degraded: list[str] = field(default_factory=list)
     findings: list[dict[str, Any]] = field(default_factory=list)
+    edits: list[dict[str, Any]] = field(default_factory=list)
+    ready: "_Ready | None" = None
+    gate: Gate | None = None
 
     def clock(self, name: str) -> None:
         """Note the milliseconds since the run began."""
@@ -193,13 +203,7 @@ async def _work(
 ) -> None:
     emit(Event("started", {"run": run_id, "command": command}))
     try:
-        job = _job(house, command, request, run_id, earlier, emit)
-        seconds = min(filter(None, (job.prompt.deadline, house.settings.deadline_seconds)))
-        try:
-            async with asyncio.timeout(seconds):
-                await _carry_out(job)
-        except TimeoutError:
-            raise DeadlineExceeded(f"{command} took longer than its {seconds} seconds") from None
+        await _carry_out(_job(house, command, request, run_id, earlier, emit))
     except asyncio.CancelledError:
         # Nobody hears it who ended the run himself; it is for a cancel that came from below.
         emit(events.failed(run_id, CommandError("cancelled", "the work was broken off", "Run the command again.")))
@@ -232,7 +236,7 @@ def _job(
         )
     if prompt.text == "required" and not request.text.strip():
         raise CommandError("invalid", f"{command} needs a text", f"For example: kos {command} {prompt.argument_hint}")
-    if request.apply not in (None, "none"):
+    if request.apply not in (None, "none") and not prompt.writes:
         hint = "Leave apply out, or send none; the answer says what belongs where."
         raise CommandError("invalid", f"{command} writes nothing, so there is nothing to apply", hint)
     before = None
@@ -255,6 +259,43 @@ def _calendar(house: House, request: Request) -> Calendar:
 
 async def _carry_out(job: _Job) -> None:
     decision, fault = _decide(job)
+    if "capture" in job.prompt.writes and not job.request.dry_run:
+        # What is wrong with the request is said before anything is written.
+        await asyncio.to_thread(select, job.house.vault.snapshot, scope(job.request.scope))
+        await asyncio.to_thread(_capture, job)
+        job.emit(Event("proposed", {"edits": job.edits}))
+        job.clock("captured_ms")
+    seconds = min(filter(None, (job.prompt.deadline, job.house.settings.deadline_seconds)))
+    try:
+        async with asyncio.timeout(seconds):
+            await _answer(job, decision, fault)
+    except TimeoutError:
+        hint = "Ask again, ask for less, or name a faster tier."
+        late = DeadlineExceeded(f"{job.prompt.name} took longer than its {seconds} seconds", hint=hint)
+        if not job.edits:
+            raise late from None
+        await _end_with_what_is_kept(job, late)
+    except (InferenceError, CommandError) as error:
+        if not job.edits:
+            raise
+        await _end_with_what_is_kept(job, error)
+
+
+async def _end_with_what_is_kept(job: _Job, error: InferenceError | CommandError) -> None:
+    """End a run that has kept the words: if it failed, the person would send them again, and have them twice."""
+    ready, gate = job.ready, job.gate
+    if ready is None:
+        ready = await _gathered(job, None, BYTES4)
+    if gate is None or not gate.given:
+        gate = _gate(job, ready)
+        await asyncio.to_thread(_alone, job, ready.matter, gate)
+    else:
+        _say(job, gate.finish())
+    _say_fault(job, error)
+    await _finish(job, ready, None, gate, cached=False)
+
+
+async def _answer(job: _Job, decision: Decision | None, fault: InferenceError | None) -> None:
     job.emit(events.phase("reading", f"{len(job.house.vault.snapshot.notes)} notes"))
     ready = await _gathered(job, decision, _counter(decision))
     if decision is not None:
@@ -282,15 +323,48 @@ async def _carry_out(job: _Job) -> None:
     await _finish(job, ready, decision, gate, cached=cached)
 
 
+def _capture(job: _Job) -> None:
+    """Put the person's words into their daily note, at once and before anything can fail that the words do not need.
+
+    Raises:
+        CommandError: there is no place for the history, without which nothing is written.
+        PlaceError, OSError: the note cannot be written.
+    """
+    vault, journal, request = job.house.vault, job.house.journal, job.request
+    if journal is None:
+        raise CommandError(
+            "conflict",
+            "the state folder cannot be written, and nothing is written that could not be undone",
+            "Give --state-dir a folder that can be written; your words are not saved.",
+        )
+    job.emit(events.phase("writing", "your words"))
+    for tries in range(_TRIES):
+        change = capture(vault, job.calendar, request.text, job.house.settings.capture_heading)
+        edit = journal.propose([change], title=f"your words in {change.path}", command=job.prompt.name, run=job.id)
+        if request.apply == "none":
+            break
+        try:
+            edit = journal.apply(edit.id)
+        except (ClashError, PlaceError):  # the note was written, or made, in this very moment
+            if tries == _TRIES - 1:
+                raise
+        else:
+            vault.refresh()
+            break
+    job.edits.append(edit.as_dict())
+
+
 def _gate(job: _Job, ready: _Ready) -> Gate:
     """A gate that repeats only addresses of the passages and of the person's own words."""
     texts = [passage.text for passage in ready.selected.context.passages]
-    return Gate(ready.matter.snapshot, [*texts, job.request.text])
+    job.gate = Gate(ready.matter.snapshot, [*texts, job.request.text])
+    return job.gate
 
 
-def _say_fault(job: _Job, fault: InferenceError) -> None:
+def _say_fault(job: _Job, fault: InferenceError | CommandError) -> None:
     """Why no model answered."""
-    job.degraded.append("model")
+    if "model" not in job.degraded:
+        job.degraded.append("model")
     job.findings.append({"code": fault.code, "weight": "error", "path": "", "message": str(fault), "hint": fault.hint})
 
 
@@ -345,7 +419,7 @@ def _bytes_per_token(size: float) -> Counter:
 
 async def _gathered(job: _Job, decision: Decision | None, counter: Counter) -> _Ready:
     """Gather and write the prompt, and say what was gathered."""
-    ready = await asyncio.to_thread(_prepare, job, decision, counter)
+    ready = job.ready = await asyncio.to_thread(_prepare, job, decision, counter)
     job.clock("gathered_ms")
     _say_gathered(job, ready.selected)
     return ready
@@ -625,7 +699,7 @@ async def _finish(job: _Job, ready: _Ready, decision: Decision | None, gate: Gat
         "command": job.prompt.name,
         "answer": gate.given,
         "sources": [{"path": p.path, "heading": p.heading, "why": p.why, "via": p.via} for p in passages],
-        "edits": [],
+        "edits": job.edits,
         "findings": job.findings,
         "decision": decision.as_dict() if decision is not None else None,
         "usage": ready.usage,

@@ -12,6 +12,8 @@ SHIPPED = ("orient", "update", "plan", "research", "validate", "ask")
 TIERS = ("fast", "balanced", "deep", "none")
 # What a command answers with when no model does: see `commands.brief`.
 FALLBACKS = ("briefing", "skeleton", "findings", "health")
+# What a command may write: the person's own words into the note of the day.
+WRITES = ("capture",)
 # The blanks that instructions may hold, each filled by `render`.
 BLANKS = ("today", "weekday", "text", "selection", "facts", "earlier", "language")
 
@@ -178,6 +180,9 @@ class _Front:
         value = self.properties.get(key) or []
         if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
             raise self.wrong(key, f"{key} must be a list of names")
+        for one in value:
+            if one not in WRITES:
+                raise self.wrong(key, f"{key} has no {one[:60]!r}; known are {', '.join(WRITES)}")
         return tuple(value)
 
     def shares(self, key: str, known: Collection[str]) -> dict[str, float]:

@@ -5,13 +5,14 @@ import logging
 from pathlib import Path
 
 from commands.house import House, Settings, shipped_prompts
+from commands.journal import Journal, NoHistoryError
 from context.cache import open_cache
 from context.index import Index
 from context.vault import Vault, VaultOptions
 from inference.fleet import Fleet
 from inference.profile import Profile, load, with_trust, with_url
 from prompts import shipped_text
-from server.config import Config, ConfigError, vault_dir
+from server.config import Config, ConfigError, vault_dir, vault_of
 
 log = logging.getLogger("knowledge_os")
 
@@ -40,6 +41,8 @@ def _open(config: Config, *, watch: bool) -> House:
     profile = profile_of(config)
     options = vault_options(config)
     folder = _writable(config)
+    # Before the notes are read: opening the journal mends what a crash left of an edit.
+    journal = _journal(config) if folder else None
     index = Index(folder / "index.sqlite" if folder else None, made_with=options.fingerprint)
     vault = Vault(config.vault, index, options)
     cache = open_cache(
@@ -58,14 +61,30 @@ def _open(config: Config, *, watch: bool) -> House:
             timezone=config.timezone,
             now=config.now,
             language=config.language,
+            capture_heading=config.capture_heading,
             deadline_seconds=config.deadline_seconds,
         ),
+        journal=journal,
     )
     if watch:
         from context.watch import Watch  # noqa: PLC0415 - only a service watches
 
         house.watch = Watch(vault)
     return house
+
+
+def open_journal(config: Config) -> Journal:
+    """The journal of the vault's edits. Opening it takes back what a crash left half done, and reads no note.
+
+    Raises:
+        ConfigError: the vault is not there.
+        NoHistoryError: the state folder cannot be written.
+    """
+    vault = vault_of(config)
+    try:
+        return Journal(vault, vault_dir(config) / "edits")
+    except OSError as error:
+        raise NoHistoryError from error
 
 
 def profile_of(config: Config) -> Profile:
@@ -87,6 +106,15 @@ def vault_options(config: Config) -> VaultOptions:
         private_folders=config.private_folders,
         moc_types=frozenset(config.moc_types),
     )
+
+
+def _journal(config: Config) -> Journal | None:
+    """The journal; None where none can be kept, so that a command still answers."""
+    try:
+        return open_journal(config)
+    except NoHistoryError as error:
+        log.warning("%s", error)
+        return None
 
 
 def _writable(config: Config) -> Path | None:

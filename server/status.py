@@ -4,7 +4,6 @@ import base64
 import hashlib
 import time
 from dataclasses import asdict
-from importlib import metadata
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -14,6 +13,7 @@ from server.api import Service, answer, service_of
 from server.config import Config
 from server.errors import Refusal
 from server.runs import ending
+from server.version import version
 
 _began = time.monotonic()
 
@@ -125,11 +125,3 @@ def settings(config: Config) -> dict[str, Any]:
         "deadline_seconds": config.deadline_seconds,
         "capture_heading": config.capture_heading,
     }
-
-
-def version() -> str:
-    """The version of the installed package, or "0" in a checkout that was not installed."""
-    try:
-        return metadata.version("knowledge-os")
-    except metadata.PackageNotFoundError:
-        return "0"

@@ -1,13 +1,18 @@
 """A house for tests: real vault, cache and fleet, over nodes that say what a test wrote for them."""
 
 import asyncio
+import atexit
+import shutil
+import tempfile
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from commands.events import FINAL, Event
 from commands.house import House, Settings, shipped_prompts
+from commands.journal import Journal
 from commands.run import Earlier, Request, run
 from context.cache import Cache, open_cache
 from context.vault import Vault
@@ -106,6 +111,10 @@ def profile(
     return Profile("test", "", {"desk": desk}, runners, tiers, {}, ())
 
 
+_JOURNALS = tempfile.mkdtemp()
+atexit.register(shutil.rmtree, _JOURNALS, ignore_errors=True)
+
+
 def house(
     vault: Vault,
     nodes: Nodes | None = None,
@@ -119,13 +128,16 @@ def house(
     fleet = Fleet(on or profile(), (nodes or Nodes()).make, **({"clock": clock} if clock else {}))
     known = {"now": TODAY, "timezone": "Europe/Berlin"} | settings
     kept = cache or open_cache("memory", vault_id="test", path=None)
-    return House(vault, kept, fleet, shipped_prompts(), shipped_text("preamble").strip(), Settings(**known))
+    journal = Journal(vault.root, Path(tempfile.mkdtemp(dir=_JOURNALS)))
+    preamble = shipped_text("preamble").strip()
+    return House(vault, kept, fleet, shipped_prompts(), preamble, Settings(**known), journal=journal)
 
 
 async def events(
     of: House, command: str, earlier: Callable[[str], Earlier | None] = lambda _: None, **fields: Any
 ) -> list[Event]:
-    """The events of a run, read to its end."""
+    """The events of a run, read to its end. Nothing is written unless it is said: most tests share one vault."""
+    fields = {"apply": "none"} | fields
     stream: Any = run(of, command, Request(**fields), run_id=RUN, earlier=earlier)
     async with aclosing(stream):
         found = [event async for event in stream]

@@ -43,7 +43,7 @@ def test_every_shipped_prompt_can_be_used() -> None:
         assert prompt.tier in TIERS
         assert prompt.without_model in FALLBACKS
         assert prompt.description.endswith(".")
-        assert not prompt.writes
+        assert prompt.writes == (("capture",) if prompt.name == "update" else ())
         assert "{{text}}" in prompt.instructions, "the person's words are always read"
         assert "{{language}}" in prompt.instructions
         assert "{{earlier}}" in prompt.instructions
@@ -58,7 +58,7 @@ def test_the_preamble_says_that_notes_are_data() -> None:
 
 
 def test_a_prompt_is_what_its_file_says() -> None:
-    prompt = made(recent_days=5, text="required", deadline=30, writes=["daily"], argument_hint="[how many]")
+    prompt = made(recent_days=5, text="required", deadline=30, writes=["capture"], argument_hint="[how many]")
     assert (prompt.name, prompt.description, prompt.argument_hint) == ("sheep", "Count the sheep.", "[how many]")
     assert (prompt.tier, prompt.budget, prompt.answer, prompt.recent_days, prompt.deadline) == (
         "fast",
@@ -68,7 +68,7 @@ def test_a_prompt_is_what_its_file_says() -> None:
         30,
     )
     assert list(prompt.gather.items()) == [("search", 0.6), ("maps", 0.4)]
-    assert (prompt.without_model, prompt.text, prompt.writes) == ("findings", "required", ("daily",))
+    assert (prompt.without_model, prompt.text, prompt.writes) == ("findings", "required", ("capture",))
 
 
 def test_what_may_be_left_out() -> None:
@@ -101,6 +101,7 @@ def test_what_may_be_left_out() -> None:
         ({"recent_days": 0}, "sheep.md: recent-days must be a whole number from 1 to 366"),
         ({"text": "maybe"}, "sheep.md: text must be one of optional, required"),
         ({"writes": "daily"}, "sheep.md: writes must be a list of names"),
+        ({"writes": ["daily"]}, "sheep.md: writes has no 'daily'; known are capture"),
         ({"writes": [1]}, "sheep.md: writes must be a list of names"),
         ({"deadline": 3601}, "sheep.md: deadline must be a whole number from 1 to 3600"),
         ({"body": "one\n\nthree {{txet}} {{text}}"}, "sheep.md, line 11: unknown blank {{txet}}; allowed are today,"),
@@ -130,7 +131,7 @@ def test_the_digest_tells_every_change() -> None:
         {"recent_days": 4},
         {"without_model": "health"},
         {"text": "required"},
-        {"writes": ["daily"]},
+        {"writes": ["capture"]},
         {"deadline": 121},
         {"body": "Count well."},
         {"argument_hint": "x"},
