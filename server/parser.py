@@ -13,7 +13,7 @@ from server.options import OPTIONS
 # Commands that answer from the vault, each with one line of help. What they do stands in prompts/*.md.
 ASKING = {
     "orient": "brief me: the last days, active projects, what is due or blocked, my systems",
-    "update": "say where the words you type belong in the vault, and what they mean there",
+    "update": "keep your words in the note of the day, and say what they touch, finish and make possible",
     "plan": "reflect on the period and draft a plan that respects what unlocks what",
     "research": "a cited research note on a topic, from the vault",
     "validate": "check the health of the vault, and analyse what is found",

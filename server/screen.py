@@ -60,6 +60,11 @@ class Screen:
             self.progress(_gathered(event.data))
         elif event.name == "phase":
             self.progress(_phase(event.data))
+        elif event.name == "proposed":
+            for edit in event.data["edits"]:
+                if edit["status"] == "applied":
+                    paths = ", ".join(change["path"] for change in edit["changes"])
+                    self.notice(f"your words are kept in {paths}", "`kos undo` takes them back.")
 
     def progress(self, text: str) -> None:
         """Say what is being done, in the place of what was said before."""

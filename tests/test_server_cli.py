@@ -693,3 +693,17 @@ def test_every_option_with_a_flag_is_on_the_command_line() -> None:
             assert (option.flag in commands["orient"]._option_string_actions) is (
                 option.name not in ("host", "port", "uds")
             )
+
+
+def test_words_are_kept_in_the_note_of_the_day_and_that_is_said(tmp_path: Path) -> None:
+    person = Person(tmp_path)
+    found = person.run("update", "-", stdin=b"found the label printer\nbehind the flour")
+    assert found.code == 0
+    assert "kos: your words are kept in 01-Journal/Daily/2025-09-14.md\n" in found.err
+    note = (person.vault / "01-Journal/Daily/2025-09-14.md").read_text()
+    assert "## Log\n- 09:00 found the label printer\n  behind the flour\n\n## Tasks" in note
+    with person.serving():
+        assert person.run("update", "--json", "again").json["edits"][0]["status"] == "applied"
+    assert "- 09:00 again\n" in (person.vault / "01-Journal/Daily/2025-09-14.md").read_text()
+    assert person.run("update", "--dry-run", "not this").code == 0
+    assert "not this" not in (person.vault / "01-Journal/Daily/2025-09-14.md").read_text()
