@@ -1,6 +1,7 @@
 """Full-text search: turns a question into words and finds the chunks that fit them."""
 
 import re
+import unicodedata
 from collections.abc import Iterable
 
 from context.index import Hit, spaced
@@ -24,7 +25,9 @@ STOP_WORDS = frozenset(
 
 def words(text: str) -> list[str]:
     """The words of a question that say what it is about, folded, each once; all its words when nothing else is left."""
-    found = list(dict.fromkeys(fold(word) for word in _WORD.findall(text)))
+    # Composed first: an accent that stands as a character of its own would end the word.
+    composed = text if text.isascii() else unicodedata.normalize("NFC", text)
+    found = list(dict.fromkeys(fold(word) for word in _WORD.findall(composed)))
     telling = [word for word in found if word not in STOP_WORDS and len(word) > 1]
     return (telling or found)[:_MOST_WORDS]
 
