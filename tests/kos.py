@@ -23,6 +23,10 @@ TODAY = "2025-09-14"  # of the sample vault
 # A machine under load takes its time; nothing here is a measurement.
 PATIENCE = 60
 
+# A test run in the background ignores Ctrl-C, and so would every command it starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 def closed_port() -> int:
     """A port of this machine on which nobody listens."""

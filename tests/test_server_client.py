@@ -237,6 +237,16 @@ def test_closing_cancels_the_run(tmp_path: Path) -> None:
         cancel(service(live.url), "no-such-run")
 
 
+def test_closing_says_so_and_does_not_only_hang_up() -> None:
+    with raw() as server:
+        server.answer(HEAD, piece(sse("started", {"run": "r1"})), HANG, path="/v1/commands/ask")
+        server.answer(status(200, {}), path="/v1/runs/r1")
+        stream = events(service(server.url), "ask", {})
+        next(stream)
+        stream.close()
+        assert [(seen.method, seen.path) for seen in server.seen][1:] == [("DELETE", "/v1/runs/r1")]
+
+
 def test_a_run_that_has_ended_is_not_cancelled() -> None:
     with raw() as server:
         done = b'event: done\nid: 1\ndata: {"run": "r1"}\n\n'
