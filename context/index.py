@@ -84,8 +84,8 @@ class Index:
     def _open(self) -> sqlite3.Connection:
         try:
             return self._connect()
-        except sqlite3.DatabaseError:
-            self._discard()
+        except sqlite3.DatabaseError as error:
+            self._give_up(error)
             return self._connect()
 
     def _connect(self) -> sqlite3.Connection:
@@ -123,13 +123,19 @@ class Index:
             for suffix in ("", "-wal", "-shm"):
                 Path(f"{self._path}{suffix}").unlink(missing_ok=True)
 
-    def rebuild(self) -> None:
-        """Throw the index away and begin an empty one; for a file found damaged in use."""
+    def rebuild(self, error: sqlite3.DatabaseError) -> None:
+        """Begin an empty index after an error: damage is thrown away, what another process holds is left to it."""
         with self._lock:
             with suppress(sqlite3.Error):
                 self._db.close()
-            self._discard()
+            self._give_up(error)
             self._db = self._connect()
+
+    def _give_up(self, error: sqlite3.DatabaseError) -> None:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            self._path = None  # in memory, for as long as this process lives
+        else:
+            self._discard()
 
     def load(self) -> dict[str, Stored]:
         """Every note in the index by path.

@@ -154,8 +154,8 @@ class Vault:
         with self._lock:
             try:
                 return self._reconcile(self._known())
-            except sqlite3.DatabaseError:
-                self.index.rebuild()
+            except sqlite3.DatabaseError as error:
+                self.index.rebuild(error)
                 return self._reconcile({})
 
     def _known(self) -> dict[str, Stored]:
@@ -272,8 +272,8 @@ class Vault:
             return self.index.search(match, limit)
         except sqlite3.OperationalError:
             return []
-        except sqlite3.DatabaseError:
-            self.index.rebuild()
+        except sqlite3.DatabaseError as error:
+            self.index.rebuild(error)
             with self._lock:
                 self._reconcile({})
             return []

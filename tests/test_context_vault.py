@@ -244,3 +244,22 @@ def test_full_text_finds_stems_diacritics_properties_and_cjk(tmp_path: Path) -> 
     assert paths("only name") == ["Only name.md"]
     assert paths('") OR * NEAR( AND "') == paths("") == []
     assert paths("the") == ["A.md"]  # nothing but a common word: then that is what was asked for
+
+
+def test_an_index_that_another_process_holds_is_left_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = write(tmp_path / "v", {"A.md": "word"})
+    file = tmp_path / "i.sqlite"
+    Vault(root, Index(file)).index.close()
+    holder = sqlite3.connect(file, isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    before = file.stat().st_ino
+    real = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *a, **kw: real(*a, **(kw | {"timeout": 0.05})))
+    write(root, {"B.md": "other"})
+    vault = Vault(root, Index(file))
+    assert set(vault.snapshot.notes) == {"A.md", "B.md"}
+    assert [hit.path for hit in vault.search('"other"', 3)] == ["B.md"]
+    holder.execute("ROLLBACK")
+    assert file.stat().st_ino == before
+    assert holder.execute("SELECT count(*) FROM note").fetchone() == (1,)
+    holder.close()
