@@ -28,6 +28,7 @@ class TargetError(ValueError):
         code: "conflict".
         hint: what to do.
         candidates: places that may have been meant, for people.
+        details: the same, for programs.
     """
 
     code = "conflict"
@@ -35,6 +36,7 @@ class TargetError(ValueError):
     def __init__(self, message: str, candidates: Sequence[str] = (), hint: str = "") -> None:
         super().__init__(message)
         self.candidates = tuple(candidates)
+        self.details = {"candidates": list(self.candidates)}
         near = f"It may be one of: {'; '.join(self.candidates[:8])}." if self.candidates else ""
         self.hint = " ".join(filter(None, (hint, near))) or "Read the note again and name the place anew."
 

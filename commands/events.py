@@ -36,5 +36,6 @@ def failed(run: str, error: Exception) -> Event:
             },
         )
     data = {"run": run, "code": code, "message": str(error), "hint": getattr(error, "hint", "")}
+    data |= getattr(error, "details", {})
     retry = getattr(error, "retry_after", None)
     return Event("failed", data | ({"retry_after": retry} if retry else {}))

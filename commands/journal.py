@@ -16,21 +16,23 @@ middle is put back, or kept in the history when it came too late for that. Undoi
 import contextlib
 import errno
 import json
+import os
 import secrets
 import stat
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from commands import diff
 from commands.disk import Disk
 from commands.edits import Change, StaleError, change_of, digest
 from commands.merge import ConflictError, merge
-from commands.places import check_place
+from commands.places import PlaceError, check_place
 
 SCHEMA = 1
 KEEP_EDITS = 500
@@ -43,6 +45,8 @@ MOST_REMOVED = 0.5
 _FEW_BYTES = 400
 _SUFFIX = ".kos-tmp"
 _ID_CHARS = 16
+# What becomes of an edit after it was proposed; told from the files beside it.
+_LATER = frozenset({"status", "chosen", "kept", "applied"})
 # Looking through the history costs more than an edit, so it is done now and then.
 _PRUNE_EVERY = 50
 # What must stay free on the disk beside what is written, in bytes.
@@ -50,10 +54,15 @@ _RESERVE = 1 << 20
 
 
 class ConfirmError(ValueError):
-    """An edit that removes most of a note or touches many, and wants a second yes."""
+    """An edit that removes most of a note or touches many, and wants a second yes.
+
+    Attributes:
+        details: tells programs so, beside the error.
+    """
 
     code = "conflict"
     hint = "Look at it once more; apply it with confirm if it is meant."
+    details: Mapping[str, Any] = {"confirm": True}
 
 
 class ClashError(ValueError):
@@ -62,7 +71,8 @@ class ClashError(ValueError):
     Attributes:
         path: the note.
         theirs: its text now; None when it is gone.
-        ours: the text the edit would have given it.
+        ours: the text the edit would have given it; where that cannot be told any more, what it would have put in.
+        details: path and both texts, for programs.
     """
 
     code = "conflict"
@@ -73,6 +83,17 @@ class ClashError(ValueError):
         self.path = path
         self.theirs = theirs
         self.ours = ours
+        self.details = {"conflict": {"path": path, "theirs": theirs, "ours": ours}}
+
+
+class NoHistoryError(Exception):
+    """There is no place for the history of edits, without which nothing is written."""
+
+    code = "conflict"
+    hint = "Make the state folder writable, or name another one (KOS_STATE_DIR)."
+
+    def __init__(self) -> None:
+        super().__init__("the history of edits cannot be kept, and nothing is written that could not be undone")
 
 
 class UnknownEditError(LookupError):
@@ -109,6 +130,7 @@ class Edit:
         status: proposed, applied or undone.
         chosen: ids of the hunks that were applied; empty while it is proposed.
         kept: notes of which another program saved a version meanwhile that is kept in the history.
+        applied: ISO instant at which it was applied, "" while it was not.
     """
 
     id: str
@@ -120,10 +142,16 @@ class Edit:
     status: str = "proposed"
     chosen: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
+    applied: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON has it."""
         return asdict(self)
+
+    def summary(self) -> dict[str, Any]:
+        """The same without any text of a note: the paths in place of the changes."""
+        rest = {name: value for name, value in self.as_dict().items() if name not in ("changes", "chosen")}
+        return rest | {"paths": [change.path for change in self.changes]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +182,7 @@ class _Record:
     kind: str
     chosen: tuple[str, ...]
     writes: tuple[_Write, ...]
+    at: str
 
     def pack(self) -> bytes:
         rows = [
@@ -165,7 +194,8 @@ class _Record:
             }
             for write in self.writes
         ]
-        head = {"schema": SCHEMA, "id": self.id, "kind": self.kind, "chosen": self.chosen, "writes": rows}
+        about = {"schema": SCHEMA, "id": self.id, "kind": self.kind, "at": self.at}
+        head = about | {"chosen": self.chosen, "writes": rows}
         texts = (text or b"" for write in self.writes for text in (write.before, write.after))
         return b"".join((json.dumps(head).encode(), b"\n", *texts))
 
@@ -177,9 +207,7 @@ def _unpack(data: bytes) -> _Record:
         ValueError, KeyError, TypeError: they are none, or damaged.
     """
     line, _, texts = data.partition(b"\n")
-    head = json.loads(line)
-    if head["schema"] != SCHEMA:
-        raise ValueError("a record of another version")
+    head = _head(line)
     writes = []
     for row in head["writes"]:
         pair: list[bytes | None] = []
@@ -190,7 +218,19 @@ def _unpack(data: bytes) -> _Record:
             texts = texts[len(text or b"") :]
             pair.append(text)
         writes.append(_Write(row["path"], row["temporary"], pair[0], pair[1], tuple(row["made"])))
-    return _Record(head["id"], head["kind"], tuple(head["chosen"]), tuple(writes))
+    return _Record(head["id"], head["kind"], tuple(head["chosen"]), tuple(writes), head["at"])
+
+
+def _head(line: bytes) -> dict[str, Any]:
+    """The first line of a record.
+
+    Raises:
+        ValueError, KeyError, TypeError: it is none.
+    """
+    head: dict[str, Any] = json.loads(line)
+    if head["schema"] != SCHEMA:
+        raise ValueError("a record of another version")
+    return head
 
 
 class Journal:
@@ -228,7 +268,7 @@ class Journal:
         for change in changes:
             check_place(self.root, change.path, new=not change.base)
         edit = Edit(secrets.token_hex(_ID_CHARS // 2), title, command, run, self._now(), changes)
-        kept = {name: value for name, value in edit.as_dict().items() if name not in ("status", "chosen", "kept")}
+        kept = {name: value for name, value in edit.as_dict().items() if name not in _LATER}
         with self._alone():
             if self._proposed % _PRUNE_EVERY == 0:
                 self._prune()
@@ -243,27 +283,36 @@ class Journal:
         Raises:
             UnknownEditError: there is none.
         """
-        try:
-            if not (identity.isascii() and identity.isalnum()):
-                raise KeyError(identity)
-            value = json.loads((self.folder / f"{identity}.edit").read_bytes())
-            if value["schema"] != SCHEMA:
-                raise KeyError("schema")
-            edit = value["edit"] | {"changes": tuple(change_of(change) for change in value["edit"]["changes"])}
-            done = (self.folder / f"{identity}.apply").exists()
-            status = "undone" if (self.folder / f"{identity}.undo").exists() else "applied" if done else "proposed"
-            kept = sorted(place.name.split(".", 3)[-1] for place in self.folder.glob(f"{identity}.kept.*"))
-            return Edit(**edit, status=status, chosen=self._record(identity).chosen if done else (), kept=tuple(kept))
-        except (OSError, ValueError, TypeError, KeyError):
-            raise UnknownEditError("there is no such edit") from None
+        return self._edit(identity, self._files().get(identity, ()))
 
     def all(self) -> list[Edit]:
         """The edits that are kept, newest first."""
         found = []
-        for place in self.folder.glob("*.edit"):
+        for identity, names in self._files().items():
             with contextlib.suppress(UnknownEditError):
-                found.append(self.get(place.name.removesuffix(".edit")))
+                found.append(self._edit(identity, names))
         return sorted(found, key=lambda edit: (edit.created, edit.id), reverse=True)
+
+    def whole(self, edit: Edit) -> dict[str, Any]:
+        """An edit as JSON has it, with its `diff`: what it does or did to each note, as one unified diff.
+
+        Raises:
+            UnknownEditError: its history is gone.
+        """
+        done = {write.path: write.before for write in self._record(edit.id).writes} if edit.chosen else None
+        return edit.as_dict() | {"diff": "".join(self._diff(edit, change, done) for change in edit.changes)}
+
+    def _diff(self, edit: Edit, change: Change, done: Mapping[str, bytes | None] | None) -> str:
+        """The diff of one note; `done` holds the texts from before an edit that was applied."""
+        if done is not None:
+            hunks = change.choose(edit.chosen).hunks
+            return diff.of_hunks(change.path, done[change.path], hunks) if change.path in done else ""
+        try:
+            now = self._disk.read(check_place(self.root, change.path, new=not change.base))
+            change.apply(now)
+        except (StaleError, PlaceError, OSError):
+            return diff.of_strays(change.path, change.hunks)
+        return diff.of_hunks(change.path, now, change.hunks)
 
     def apply(self, identity: str, hunks: Sequence[str] | None = None, *, confirm: bool = False) -> Edit:
         """Apply an edit, or some of its hunks: all notes change or none does.
@@ -290,7 +339,7 @@ class Journal:
             writes = [write for write in writes if write.before != write.after]
             if not confirm:
                 _confirmed(writes)
-            self._carry_out(_Record(identity, "apply", chosen, tuple(writes)))
+            self._carry_out(_Record(identity, "apply", chosen, tuple(writes), self._now()))
             return self.get(identity)
 
     def undo(self, identity: str) -> Edit:
@@ -308,7 +357,7 @@ class Journal:
             done = self._record(identity).writes
             found = [self._unwrite(write) for write in done]
             writes = tuple(write for write in found if write is not None)
-            self._carry_out(_Record(identity, "undo", edit.chosen, writes))
+            self._carry_out(_Record(identity, "undo", edit.chosen, writes, self._now()))
             _remove_empty(self.root, done)
             return self.get(identity)
 
@@ -330,7 +379,7 @@ class Journal:
                 if edit.status != "proposed" or now is None or before is None:
                     raise EditStateError(f"{change.path} does not read as the edit says")
                 writes.append(_Write(change.path, _temporary(), before if change.base else None, now))
-            record = _Record(identity, "apply", chosen, tuple(writes))
+            record = _Record(identity, "apply", chosen, tuple(writes), self._now())
             self._disk.put(self.folder / f"{identity}.apply", record.pack())
             return self.get(identity)
 
@@ -507,18 +556,50 @@ class Journal:
 
     def _prune(self) -> None:
         """Let go of the oldest edits beyond what is kept."""
-        edits: dict[str, list[Path]] = {}
-        for place in self.folder.iterdir():
-            edits.setdefault(place.name.split(".")[0], []).append(place)
-        ages = {
-            name: max(file.stat().st_mtime for file in files) for name, files in edits.items() if len(name) == _ID_CHARS
+        edits = {
+            identity: [self.folder / name for name in names]
+            for identity, names in self._files().items()
+            if len(identity) == _ID_CHARS
         }
+        ages = {name: max(file.stat().st_mtime for file in files) for name, files in edits.items()}
         size = 0
         for number, name in enumerate(sorted(ages, key=ages.__getitem__, reverse=True), 1):
             size += sum(file.stat().st_size for file in edits[name])
             if number > KEEP_EDITS or size > KEEP_BYTES or ages[name] < self._clock() - KEEP_SECONDS:
                 for file in edits[name]:
                     file.unlink(missing_ok=True)
+
+    def _files(self) -> dict[str, list[str]]:
+        """The names of the files of each edit."""
+        found: dict[str, list[str]] = {}
+        for name in os.listdir(self.folder):  # noqa: PTH208 - names alone
+            found.setdefault(name.split(".")[0], []).append(name)
+        return found
+
+    def _edit(self, identity: str, names: Iterable[str]) -> Edit:
+        """The edit that is kept in these files.
+
+        Raises:
+            UnknownEditError: there is none, or it cannot be read.
+        """
+        known = {name.removeprefix(f"{identity}.") for name in names}
+        try:
+            if "edit" not in known:
+                raise KeyError("edit")
+            value = json.loads((self.folder / f"{identity}.edit").read_bytes())
+            if value["schema"] != SCHEMA:
+                raise KeyError("schema")
+            edit = value["edit"] | {"changes": tuple(change_of(change) for change in value["edit"]["changes"])}
+            status = "undone" if "undo" in known else "applied" if "apply" in known else "proposed"
+            kept = sorted(name.split(".", 2)[-1] for name in known if name.startswith("kept."))
+            done = {}
+            if "apply" in known:
+                with (self.folder / f"{identity}.apply").open("rb") as file:
+                    head = _head(file.readline())
+                done = {"chosen": tuple(head["chosen"]), "applied": head["at"]}
+            return Edit(**edit, status=status, kept=tuple(kept), **done)
+        except (OSError, ValueError, TypeError, KeyError):
+            raise UnknownEditError("there is no such edit") from None
 
     def _now(self) -> str:
         return datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="milliseconds")

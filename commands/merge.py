@@ -14,6 +14,7 @@ class ConflictError(ValueError):
         path: the note.
         theirs: its text now; None when it is gone.
         ours: its text from before the edit.
+        details: path and both texts, for programs.
     """
 
     code = "conflict"
@@ -24,6 +25,7 @@ class ConflictError(ValueError):
         self.path = path
         self.theirs = theirs
         self.ours = ours
+        self.details = {"conflict": {"path": path, "theirs": theirs, "ours": ours}}
 
 
 def merge(path: str, base: bytes, ours: bytes, theirs: bytes) -> bytes:

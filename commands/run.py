@@ -14,10 +14,11 @@ from commands.brief import ANSWERS, Matter, facts
 from commands.capture import capture
 from commands.check import citations
 from commands.events import FINAL, Event
+from commands.filing import filing
 from commands.gate import Gate
 from commands.gather import WAYS, Gathering
 from commands.house import House
-from commands.journal import ClashError
+from commands.journal import ClashError, ConfirmError
 from commands.places import PlaceError
 from commands.select import Selected, Selection, build, gathering, kept_receipt
 from commands.select import replay as replay_receipt
@@ -340,7 +341,7 @@ def _capture(job: _Job) -> None:
     job.emit(events.phase("writing", "your words"))
     for tries in range(_TRIES):
         change = capture(vault, job.calendar, request.text, job.house.settings.capture_heading)
-        edit = journal.propose([change], title=f"your words in {change.path}", command=job.prompt.name, run=job.id)
+        edit = journal.propose([change], title="your words", command=job.prompt.name, run=job.id)
         if request.apply == "none":
             break
         try:
@@ -352,6 +353,37 @@ def _capture(job: _Job) -> None:
             vault.refresh()
             break
     job.edits.append(edit.as_dict())
+
+
+def _file(job: _Job) -> bool:
+    """Propose what the kept words mean for other notes, and apply it if that was asked; whether there is anything."""
+    vault, journal, request = job.house.vault, job.house.journal, job.request
+    if journal is None:
+        return False
+    project = scope(request.scope).project
+    path = vault.snapshot.names.resolve(project, "") if project else None
+    changes = filing(
+        vault,
+        job.calendar,
+        request.text,
+        job.edits[0]["changes"][0]["path"],
+        heading=job.house.settings.capture_heading,
+        projects=[path] if path else [],
+        kept=job.edits[0]["status"] == "applied",
+    )
+    if not changes:
+        return False
+    edit = journal.propose(changes, title="what your words mean for other notes", command=job.prompt.name, run=job.id)
+    if request.apply == "all":
+        try:
+            edit = journal.apply(edit.id)
+        except (ClashError, ConfirmError, PlaceError, OSError) as error:
+            hint = getattr(error, "hint", "") or "Look at it with `kos edits`, and apply it from there."
+            job.findings.append(_notice("not_applied", f"{edit.title}: {error}", hint))
+        else:
+            vault.refresh()
+    job.edits.append(edit.as_dict())
+    return True
 
 
 def _gate(job: _Job, ready: _Ready) -> Gate:
@@ -691,6 +723,10 @@ async def _finish(job: _Job, ready: _Ready, decision: Decision | None, gate: Gat
         hint = "Fix the day with --now, or write today's daily note."
         job.findings.append(_notice("no_recent_notes", ready.matter.survey.late, hint))
     job.findings += [one.as_dict() for one in ready.matter.findings]
+    if job.edits:
+        filed = await asyncio.to_thread(_file, job)
+        if filed:
+            job.emit(Event("proposed", {"edits": job.edits[1:]}))
     if not job.request.dry_run:
         await asyncio.to_thread(job.house.vault.index.record_run, job.prompt.name, job.at)
     job.clock("total_ms")

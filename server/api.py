@@ -11,6 +11,8 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from commands.events import Event
+from commands.journal import Journal
+from context.vault import Vault
 from prompts import SHIPPED
 from server.body import CommandBody, ContextBody, fields, read
 from server.config import Config
@@ -41,6 +43,16 @@ class House(Protocol):
     @property
     def fleet(self) -> Fleet:
         """The nodes."""
+        ...
+
+    @property
+    def vault(self) -> Vault:
+        """The notes."""
+        ...
+
+    @property
+    def journal(self) -> Journal | None:
+        """The edits; None where none can be kept."""
         ...
 
     def commands(self) -> list[dict[str, Any]]:

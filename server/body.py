@@ -130,6 +130,30 @@ class ContextBody(BaseModel):
     fresh: bool = False
 
 
+Hunks = Annotated[list[Annotated[str, Field(max_length=32)]], Field(min_length=1, max_length=10_000)]
+
+
+class ApplyBody(BaseModel):
+    """The request of POST /v1/edits/{id}/apply; `hunks` by their ids, None for all."""
+
+    model_config = _STRICT
+    hunks: Hunks | None = None
+    confirm: bool = False
+
+
+class AppliedBody(BaseModel):
+    """The request of POST /v1/edits/{id}/applied."""
+
+    model_config = _STRICT
+    hunks: Hunks | None = None
+
+
+class NoBody(BaseModel):
+    """A request that says everything by its address."""
+
+    model_config = _STRICT
+
+
 def fields(body: CommandBody | ContextBody) -> dict[str, Any]:
     """What the command sees of a request, as plain values; what was left out is left out."""
     return {name: value for name, value in body.model_dump(exclude_none=True).items() if name not in _EDGE}

@@ -84,9 +84,8 @@ def _told(given: Sequence[str]) -> int:
 def _failure(error: Exception) -> Mapping[str, Any] | None:
     """The data of an error that is told: those that name themselves by a code, and files that cannot be used."""
     if isinstance(getattr(error, "code", None), str):
-        return {name: getattr(error, name, None) for name in ("code", "hint", "run", "retry_after")} | {
-            "message": str(error)
-        }
+        known = {name: getattr(error, name, None) for name in ("code", "hint", "run", "retry_after")}
+        return {**known, "message": str(error), **(getattr(error, "details", None) or {})}
     if isinstance(error, OSError) and error.filename is not None:
         code = "disk_full" if error.errno == errno.ENOSPC else "internal"
         return {"code": code, "message": f"{error.filename}: {error.strerror}"}
@@ -354,6 +353,16 @@ def _shown(value: Any) -> str:
     return line_of(", ".join(value) if isinstance(value, list) else str(value)) or "-"
 
 
+def _edits(arguments: Namespace) -> int:
+    from server import editing
+
+    act = editing.undo if arguments.command == "undo" else editing.edits
+    found = act(arguments, _config(arguments))
+    if arguments.json:
+        _print_json(found)
+    return 0
+
+
 def _doctor(arguments: Namespace) -> int:
     from server.doctor import examine
 
@@ -418,12 +427,19 @@ def _fail(data: Mapping[str, Any], *, as_json: bool) -> int:
     """Tell a failure, as the object that HTTP answers with or in words; its exit code."""
     code, hint = data["code"], data.get("hint") or ""
     if as_json:
-        _print_json({"error": {"code": code, "message": data["message"], "hint": hint, "run": data.get("run")}})
+        error = {"code": code, "message": data["message"], "hint": hint, "run": data.get("run")}
+        _print_json({"error": error, **_beside(data)})
         return EXIT.get(code, FAILED)
     if data.get("retry_after"):
         hint = f"{hint} Try again in {data['retry_after']:g} s.".strip()
     _say(data["message"], hint)
     return EXIT.get(code, FAILED)
+
+
+def _beside(data: Mapping[str, Any]) -> dict[str, Any]:
+    from server.wire import BESIDE
+
+    return {name: data[name] for name in BESIDE if name in data}
 
 
 def _say(message: str, hint: str = "") -> None:
@@ -468,6 +484,8 @@ def _drop_output() -> None:
 _COMMANDS: Mapping[str, Callable[[Namespace], int]] = {
     "context": _context,
     "serve": _serve,
+    "edits": _edits,
+    "undo": _edits,
     "token": _token,
     "doctor": _doctor,
     "config": _show_config,

@@ -13,6 +13,7 @@ from urllib.parse import quote, urlsplit
 
 from commands.events import FINAL, Event
 from server.config import Config, ConfigError, read_token, vault_folder
+from server.wire import BESIDE
 
 # Seconds: to find out whether a service lives; of silence (it says something every 10); for an answer without a stream.
 ALIVE_SECONDS = 1.0
@@ -28,16 +29,25 @@ class ServiceError(Exception):
         hint: what to do about it.
         run: id of the run it ended, or None.
         retry_after: seconds after which trying again is useful, or None.
+        details: what stood beside the error, by its name in `server.wire.BESIDE`.
     """
 
     def __init__(
-        self, code: str, message: str, hint: str = "", *, run: str | None = None, retry_after: float | None = None
+        self,
+        code: str,
+        message: str,
+        hint: str = "",
+        *,
+        run: str | None = None,
+        retry_after: float | None = None,
+        details: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
         self.hint = hint
         self.run = run
         self.retry_after = retry_after
+        self.details = dict(details or {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,10 +233,12 @@ def _ask(
         return answer
     wait = answer.headers.get("Retry-After", "")
     try:
-        error = json.loads(answer.read())["error"]
+        body = json.loads(answer.read())
+        error = body["error"]
         refusal = ServiceError(
             str(error["code"]), str(error["message"]), str(error.get("hint", "")),
             run=error.get("run"), retry_after=float(wait) if wait.isdecimal() else None,
+            details={name: body[name] for name in BESIDE if name in body},
         )  # fmt: skip
     except (KeyError, TypeError, AttributeError):
         raise ValueError("an error of another shape") from None

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from server.config import ConfigError
-from server.wire import dump
+from server.wire import BESIDE, dump
 
 # The closed set of codes that clients may branch on. Refusals of the HTTP protocol itself keep a code of this table and
 # a narrower status: 400 and 408 (invalid), 405 (invalid), 431 (too_large).
@@ -54,6 +54,7 @@ class Refusal(Exception):  # noqa: N818 - named for the fact, not for its kind
         hint: what to do about it.
         run: id of the run it ended, or None.
         retry_after: seconds after which trying again is useful, or None.
+        details: what stands beside the error for programs, by its name in `server.wire.BESIDE`; may hold note text.
         status: the HTTP status; that of the code unless a narrower one was given.
         headers: further response headers.
     """
@@ -66,6 +67,7 @@ class Refusal(Exception):  # noqa: N818 - named for the fact, not for its kind
         *,
         run: str | None = None,
         retry_after: float | None = None,
+        details: Mapping[str, Any] | None = None,
         status: int = 0,
         headers: Mapping[str, str] | None = None,
     ) -> None:
@@ -75,6 +77,7 @@ class Refusal(Exception):  # noqa: N818 - named for the fact, not for its kind
         self.hint = hint
         self.run = run
         self.retry_after = retry_after
+        self.details = {name: value for name, value in (details or {}).items() if name in BESIDE}
         self.status = status or STATUS[code]
         self.headers = dict(headers or {})
 
@@ -84,11 +87,12 @@ class Refusal(Exception):  # noqa: N818 - named for the fact, not for its kind
         headers = dict(self.headers)
         if self.retry_after is not None:
             headers["Retry-After"] = str(max(1, math.ceil(self.retry_after)))
-        return Response(dump({"error": error}), self.status, headers, "application/json")
+        return Response(dump({"error": error, **self.details}), self.status, headers, "application/json")
 
     def event(self, run: str) -> dict[str, Any]:
         """The refusal as the data of a `failed` event."""
         data: dict[str, Any] = {"run": run, "code": self.code, "message": self.message, "hint": self.hint}
+        data |= self.details
         return data if self.retry_after is None else data | {"retry_after": self.retry_after}
 
 
@@ -112,7 +116,13 @@ def refusal(error: BaseException) -> Refusal:
     code = getattr(error, "code", None)
     if isinstance(code, str) and code in STATUS:
         message = str(getattr(error, "message", "") or error)
-        return Refusal(code, message, getattr(error, "hint", ""), retry_after=getattr(error, "retry_after", None))
+        return Refusal(
+            code,
+            message,
+            getattr(error, "hint", ""),
+            retry_after=getattr(error, "retry_after", None),
+            details=getattr(error, "details", None),
+        )
     return _unexpected(error)
 
 
@@ -125,6 +135,7 @@ def failure(data: Mapping[str, Any]) -> Refusal:
         str(data.get("hint", "")),
         run=data.get("run"),
         retry_after=data.get("retry_after"),
+        details=data,
     )
 
 
@@ -139,7 +150,7 @@ def invalid(problems: Sequence[ErrorDetails | Any], fields: Mapping[str, Sequenc
     known = {name for names in (fields or {}).values() for name in names}
     place = ".".join(str(part) for part in first["loc"] if fields is None or part in known)
     if first["type"] == "extra_forbidden":
-        allowed = ", ".join((fields or {}).get(place, ()))
+        allowed = ", ".join((fields or {}).get(place, ())) or "no fields"
         return Refusal("invalid", f"{place or 'the request'} has an unknown field", f"It takes {allowed}.")
     told = str(first["ctx"]["error"]) if first["type"] == "value_error" else _lower(first["msg"])
     named = told if not place or told.startswith(place) else f"{place}: {told}"

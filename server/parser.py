@@ -104,6 +104,11 @@ def parser() -> argparse.ArgumentParser:
     for name, text in ASKING.items():
         _add_asking(name, add(name, text))
     _add_context(add("context", "the passages of the vault that fit a question, verbatim, without a model"))
+    _add_edits(add("edits", "list the edits of notes, show one, or apply one"))
+    undo = add("undo", "take an applied edit back: the last one, or the one with this id")
+    undo.add_argument("id", nargs="?", metavar="ID", help="id of the edit, as `kos edits` lists it")
+    undo.add_argument("--yes", action="store_true", help="do not ask; needed where there is no terminal")
+    _add_json(undo, "print the edit as one JSON object; a failure too")
     serve = add("serve", "answer over HTTP until it is told to stop")
     _add_json(serve, "print one line with url, token_file and pid when ready")
     token = add("token", "print the token that clients of the service show; made when there is none")
@@ -176,6 +181,14 @@ def _add_context(to: argparse.ArgumentParser) -> None:
         help="ways of gathering, and the part of the budget each gets: search,maps or search=75,maps=25",
     )
     _add_json(to, "print passages, what was cut, and the receipt as one JSON object")
+
+
+def _add_edits(to: argparse.ArgumentParser) -> None:
+    words = "the id of an edit shows it; `apply` and an id write it; neither lists all"
+    to.add_argument("text", nargs="*", metavar="[apply] ID", help=words)
+    to.add_argument("--hunk", action="append", metavar="N.M", help="apply only this hunk of the edit; repeatable")
+    to.add_argument("--confirm", action="store_true", help="apply it though it removes most of a note or touches many")
+    _add_json(to, "print the edits, or the edit, as one JSON object; a failure too")
 
 
 def _add_json(to: "argparse.ArgumentParser | argparse._ArgumentGroup", text: str) -> None:

@@ -13,6 +13,8 @@ _OBEYED = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)), "\ufffd")
 _ERASE = "\r\x1b[2K"
 _DIM, _BOLD, _PLAIN = "\x1b[2m", "\x1b[1m", "\x1b[0m"
 _WIDTH = 80
+# Marks of a unified diff; the longer ones come first.
+_TINTS = {"--- ": _BOLD, "+++ ": _BOLD, "@@ ": "\x1b[36m", "-": "\x1b[31m", "+": "\x1b[32m"}
 # Notes named in one line of progress.
 _NAMED = 4
 # Reasons for one note in the list of sources.
@@ -62,9 +64,12 @@ class Screen:
             self.progress(_phase(event.data))
         elif event.name == "proposed":
             for edit in event.data["edits"]:
+                paths = ", ".join(change["path"] for change in edit["changes"])
                 if edit["status"] == "applied":
-                    paths = ", ".join(change["path"] for change in edit["changes"])
-                    self.notice(f"your words are kept in {paths}", "`kos undo` takes them back.")
+                    self.notice(f"written: {edit['title']} ({paths})", "`kos undo` takes it back.")
+                else:
+                    hint = f"`kos edits {edit['id']}` shows it, `kos edits apply {edit['id']}` does it."
+                    self.notice(f"proposed: {edit['title']} ({paths})", hint)
 
     def progress(self, text: str) -> None:
         """Say what is being done, in the place of what was said before."""
@@ -114,6 +119,25 @@ class Screen:
         bold = self._colour and self._out.isatty()
         self.clear()
         self._write(self._out, f"{_BOLD}{line_of(text)}{_PLAIN}\n" if bold else f"{line_of(text)}\n")
+
+    def diff(self, text: str) -> None:
+        """Write a unified diff to standard output, coloured on a terminal."""
+        self.clear()
+        if not (self._colour and self._out.isatty()):
+            self._write(self._out, self._shown(text))
+            return
+        for line in self._shown(text).splitlines():
+            tint = next((tint for mark, tint in _TINTS.items() if line.startswith(mark)), "")
+            self._write(self._out, f"{tint}{line}{_PLAIN}\n" if tint else f"{line}\n")
+
+    def confirmed(self, question: str) -> bool:
+        """Ask a person at the terminal; whether they said yes."""
+        self.clear()
+        self._write(self._err, f"{line_of(question)} [y/N] ")
+        said = sys.stdin.readline()
+        if not said.endswith("\n"):
+            self._write(self._err, "\n")
+        return said.strip().lower() in ("y", "yes")
 
     def _token(self, text: str) -> None:
         if text:

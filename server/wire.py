@@ -4,6 +4,9 @@ import json
 import math
 from typing import Any, NoReturn
 
+# What may stand beside an error: both texts of a note that two have changed, places that may have been meant, that a
+# second yes is wanted.
+BESIDE = ("conflict", "candidates", "confirm")
 # Many more fields than any object of a request has; keeps the list of what is wrong with one short.
 _MOST_FIELDS = 64
 

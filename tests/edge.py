@@ -62,6 +62,8 @@ class House:
     kept: dict[str, dict[str, Any]] = field(default_factory=dict)
     context: Callable[[], Any] | None = None
     closed: bool = False
+    vault: Any = None
+    journal: Any = None
 
     @property
     def fleet(self) -> "House":

@@ -305,12 +305,50 @@ def test_obsidian_may_apply_it_itself(root: Path, journal: Journal) -> None:
     assert files(root) == before
 
 
-def test_what_is_not_there_is_said(journal: Journal) -> None:
-    for identity in ("0" * 16, "", "../../x", "x" * 5):
+def test_what_is_not_there_is_said(root: Path, journal: Journal) -> None:
+    edit = journal.propose(appended(root))
+    (journal.folder / f"{edit.id}.edit").rename(journal.folder.parent / f"{edit.id}.edit")
+    for identity in ("0" * 16, "", "../../x", "x" * 5, f"../{edit.id}"):
         with pytest.raises(UnknownEditError):
             journal.get(identity)
     (journal.folder / f"{'a' * 16}.edit").write_text("{")
     assert journal.all() == []
+
+
+def test_when_it_was_applied_is_told_and_kept(root: Path, tmp_path: Path) -> None:
+    times = iter(range(1000))
+    journal = Journal(root, tmp_path / "state", clock=lambda: float(next(times)))
+    one, two = (journal.propose(appended(root, name)) for name in ("Daily.md", "Map.md"))
+    assert (one.applied, one.created < two.created) == ("", True)
+    later, sooner = journal.apply(two.id), journal.apply(one.id)
+    assert two.created < later.applied < sooner.applied
+    assert journal.undo(one.id).applied == sooner.applied
+    assert [edit.applied for edit in Journal(root, tmp_path / "state").all()] == [later.applied, sooner.applied]
+
+
+def test_an_edit_is_shown_with_what_it_does_or_did(root: Path, journal: Journal) -> None:
+    draft = Draft("deep/Project.md", (root / "deep/Project.md").read_bytes())
+    draft.set_property("status", "done")
+    draft.append_to(("P", "Log"), "- b")
+    edit = journal.propose([draft.change(), create("New.md", "made\n", number=2)])
+    shown = journal.whole(edit)
+    assert {name: value for name, value in shown.items() if name != "diff"} == edit.as_dict()
+    assert [line for line in shown["diff"].splitlines() if line[0] in "-+"] == [
+        "--- a/deep/Project.md",
+        "+++ b/deep/Project.md",
+        "-status: active",
+        "+status: done",
+        "+- b",
+        "--- /dev/null",
+        "+++ b/New.md",
+        "+made",
+    ]
+    done = journal.apply(edit.id, ["1.2", "2.1"])
+    part = journal.whole(done)["diff"]
+    assert "+- b" in part
+    assert "status: done" not in part
+    write(root, {"deep/Project.md": "another text", "New.md": "another"})
+    assert journal.whole(done)["diff"] == part
 
 
 def test_damaged_history_refuses_to_undo(root: Path, journal: Journal) -> None:

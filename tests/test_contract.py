@@ -55,7 +55,7 @@ def test_a_schema_is_one(name: str) -> None:
 
 
 def test_every_event_has_a_schema_and_an_example() -> None:
-    assert set(SCHEMAS) == {*NAMES, "error"}
+    assert set(SCHEMAS) == {*NAMES, "error", "edit"}
     assert set(EVENTS["examples"]) == set(NAMES)
     assert {one["event"] for one in WIRE["events"]} == set(NAMES) - {"failed"}
 

@@ -704,7 +704,7 @@ def test_words_are_kept_in_the_note_of_the_day_and_that_is_said(tmp_path: Path) 
     person = Person(tmp_path)
     found = person.run("update", "-", stdin=b"found the label printer\nbehind the flour")
     assert found.code == 0
-    assert "kos: your words are kept in 01-Journal/Daily/2025-09-14.md\n" in found.err
+    assert "kos: written: your words (01-Journal/Daily/2025-09-14.md)\n" in found.err
     note = (person.vault / "01-Journal/Daily/2025-09-14.md").read_text()
     assert "## Log\n- 09:00 found the label printer\n  behind the flour\n\n## Tasks" in note
     with person.serving():
