@@ -21,6 +21,7 @@ LOG_HEADINGS = frozenset({"log", "progress", "history", "journal", "updates", "p
 _LOG_CHARS = 240
 # A task of one telling word ("Clean") is named by chance.
 _TASK_WORDS = 2
+_SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n+")
 _NOT_A_WORD = re.compile(r"[\W_]+")
 
 
@@ -48,7 +49,8 @@ def filing(
     if kept:
         _add(changes, _linked(vault, entities, calendar, words, daily))
     for note in touched:
-        _add(changes, _logged(vault, note, calendar, words, source, number=len(changes) + 1))
+        said = _about(entities, words, note.path)
+        _add(changes, _logged(vault, note, calendar, words, said, source, number=len(changes) + 1))
     return changes
 
 
@@ -85,7 +87,16 @@ def _linked(vault: Vault, entities: Entities, calendar: Calendar, words: str, da
     return _change(draft, 1)
 
 
-def _logged(vault: Vault, note: Note, calendar: Calendar, words: str, source: str, *, number: int) -> Change | None:
+def _about(entities: Entities, words: str, path: str) -> str:
+    """The sentences that name a note, on one line; the first line of the words when none of them does."""
+    sentences = [part.strip() for part in _SENTENCE.split(words) if part.strip()]
+    told = [sentence for sentence in sentences if path in _named(entities, sentence)]
+    return _short(" ".join(" ".join(told or [words.strip().split("\n")[0]]).split()))
+
+
+def _logged(
+    vault: Vault, note: Note, calendar: Calendar, words: str, said: str, source: str, *, number: int
+) -> Change | None:
     """A line in the log of a project, and ticks for its open tasks that the words tell as done."""
     day = calendar.today
     try:
@@ -94,7 +105,6 @@ def _logged(vault: Vault, note: Note, calendar: Calendar, words: str, source: st
         return None
     path = next((path for _, path in heading_paths(draft.note) if fold(path[-1].strip()) in LOG_HEADINGS), None)
     if path is not None:
-        said = _short(words.strip().split("\n")[0].strip())
         try:
             draft.append_to(path, f"- {day.isoformat()}: {said}" + (f" ({source})" if source else ""), why="log line")
         except TargetError:

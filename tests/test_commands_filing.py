@@ -116,3 +116,13 @@ def test_where_nothing_is_written_the_proposal_is_still_made(vault: Vault) -> No
     edits = done(ran(house(vault), "update", text="the Quince Wall stands", apply="none"))["edits"]
     assert [edit["status"] for edit in edits] == ["proposed", "proposed"]
     assert [change["path"] for change in edits[1]["changes"]] == ["Projects/Quince Wall.md"]
+
+
+def test_each_project_gets_the_sentences_that_name_it(tmp_path: Path) -> None:
+    two = {**VAULT, "Projects/Green Door.md": PROJECT.format(name="Green Door", task="Sand it")}
+    vault = open_vault(tmp_path / "vault", two)
+    found = filed(vault, "Rain. The Quince Wall leans! Green Door waits.\nQuince Wall again: two bricks gone")
+    assert found["Projects/Quince Wall.md"] == (
+        "- 2025-09-14: The Quince Wall leans! Quince Wall again: two bricks gone ([[2025-09-14#Log]])"
+    )
+    assert found["Projects/Green Door.md"] == "- 2025-09-14: Green Door waits. ([[2025-09-14#Log]])"
