@@ -56,7 +56,17 @@ def briefing(matter: Matter) -> str:
     }
     body = _sections(sections)
     lead = f"*{survey.late}*\n\n" if survey.late else ""
-    return lead + (body or "The vault holds no daily notes, projects, dated tasks or systems yet.")
+    return lead + (body or _nothing(matter))
+
+
+def _nothing(matter: Matter) -> str:
+    """What to say when there is nothing to say, and what would count."""
+    if not matter.notes and matter.snapshot.notes:
+        return "No note of the vault fits the scope of this request."
+    return (
+        "The vault holds no daily notes, projects, dated tasks or systems yet. A daily note is named as the vault's "
+        "own settings say; a project has `type: project` among its properties, a system `type: hardware`."
+    )
 
 
 def skeleton(matter: Matter) -> str:
@@ -80,14 +90,14 @@ def skeleton(matter: Matter) -> str:
         "Due this week": _due(matter, overdue=False),
         "Ready to start": _ready(matter),
     }
-    return _sections(sections, lines=16) or "The vault holds no projects or dated tasks to plan with."
+    return _sections(sections, lines=16) or _nothing(matter)
 
 
 def findings(matter: Matter) -> str:
     """The passages that fit, quoted and cited."""
     passages = matter.context.passages
     if not passages:
-        return "The vault holds nothing that fits these words."
+        return "The vault holds nothing that fits these words." if matter.notes else _nothing(matter)
     lines = []
     # Scores compare within a lane only: what the words found comes first, then what was gathered for other reasons.
     for passage in sorted(passages, key=lambda one: (one.lane != "search", -one.score))[:_LINES]:

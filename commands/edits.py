@@ -400,7 +400,8 @@ class Draft:
             before[before.rfind("\n", 0, len(before.rstrip("\r\n")) or 0) + 1 :].strip("\r\n") if before.strip() else ""
         )
         ends = "" if not before or before.endswith("\n") else "\n"
-        both_lists = bool(_LIST_ITEM.match(above) and _LIST_ITEM.match(content))
+        # An indented line goes on with the item above it.
+        both_lists = bool(_LIST_ITEM.match(content) and (_LIST_ITEM.match(above) or above[:1] in ("\t", " ")))
         blank = apart or not (both_lists or not above or above.lstrip().startswith("#") or _RULE.fullmatch(above))
         if before.endswith(("\n\n", "\r\n\r\n")) or not before.strip():
             blank = False

@@ -21,9 +21,11 @@ from context.vault import NoteGoneError, Snapshot, Vault, kind
 THRESHOLD = 0.92
 # What a name is worth before any other note has shown what people do with it, as if this many notes had.
 _SHOWN = 2
-# A name in another case or in the plural, and one that goes on with a capital ("Tangerine Dunes"), is rarely meant.
+# A name in another case or in the plural, and one that goes on ("Furnace Creek"), is rarely meant.
 _OTHER_FORM = 0.7
 _GOES_ON = 0.8
+# Characters of a line that are looked at to see whether it is a row of a table.
+_ROW = 2000
 
 # What is looked at to see what people do with a name: found pieces, notes that link it, notes read again.
 _MOST_HITS = 400
@@ -46,7 +48,8 @@ _SCRIPTS = {
 }
 _UNSPACED = "".join(_SCRIPTS.values())
 _SCRIPT = re.compile("|".join(f"(?P<{name}>[{characters}])" for name, characters in _SCRIPTS.items()))
-_WORD = re.compile(rf"([ \t\u00a0\u3000]*)([{_UNSPACED}]|[^\W_{_UNSPACED}]+|\0+|[^\s\0])")
+_BLANKS = " \t\u00a0\u3000"
+_WORD = re.compile(rf"[{_UNSPACED}]|[^\W_{_UNSPACED}]+|\0+|[^{_BLANKS}]")
 # A letter and its marks apart, as macOS writes the names of files.
 _APART = re.compile(r"[^\W_][\u0300-\u036f\u3099\u309a]{1,4}|[\u1100-\u115f][\u1160-\u11ff]{1,2}")
 
@@ -197,9 +200,9 @@ class Entities:
         self._links: dict[str, frozenset[tuple[str, str]]] = {}
         for entity in self.by_path.values():
             for name in entity.names:
-                first = _WORD.match(_composed(name)[0])
+                first = _WORD.search(_composed(name)[0])
                 if first:
-                    self._starts.setdefault(fold(first[2]), []).append((entity, name))
+                    self._starts.setdefault(fold(first[0]), []).append((entity, name))
 
     def mentions(self, text: str) -> list[Mention]:
         """The mentions in a Markdown text, in its order; where names overlap, the first counts, then the longest.
@@ -302,7 +305,8 @@ def _mention(start: int, end: int, written: str, bearers: Sequence[tuple[Entity,
 def _words(text: str, start: int = 0) -> Iterator[tuple[int, int, str]]:
     """The words and signs of a text: from, to, and itself folded, led by a blank where one stands before it."""
     for found in _WORD.finditer(text, start):
-        yield found.start(2), found.end(), (" " if found[1] else "") + fold(found[2])
+        begin = found.start()
+        yield begin, found.end(), (" " if begin and text[begin - 1] in _BLANKS else "") + fold(found[0])
 
 
 def _composed(text: str) -> tuple[str, Callable[[int], int]]:
@@ -513,6 +517,7 @@ def suggest(
     done: set[str | None] = {names.resolve(link.target, source) for link in links} | {source}
     found: list[Suggestion] = []
     unclear: dict[str, Mention] = {}
+    weighed: dict[tuple[str, str, bool], tuple[float, str]] = {}
     for mention in entities.mentions(text):
         if mention.candidates:
             if mention.exact and done.isdisjoint(mention.candidates):
@@ -522,15 +527,16 @@ def suggest(
         if mention.path in done or not target:
             continue
         written = text[mention.start : mention.end]
+        goes_on = _goes_on(text[mention.end : mention.end + 2])
+        how = (mention.path, written, goes_on)
+        if how not in weighed:
+            weighed[how] = _weigh(mention, written, evidence(mention, source), threshold, goes_on=goes_on)
+        score, why = weighed[how]
         link = f"[[{target}]]" if target == written else f"[[{target}|{written}]]"
-        if "|" in link and _in_table(text, mention.start):
-            continue  # there | would part two cells
-        score, why = _weigh(mention, text, evidence(mention, source), threshold)
-        if score >= threshold:
-            done.add(mention.path)
-            found.append(
-                Suggestion(mention.start, mention.end, link, mention.path, mention.name, mention.kind, score, why)
-            )
+        if score < threshold or ("|" in link and _in_row(text, mention.start)):
+            continue
+        done.add(mention.path)
+        found.append(Suggestion(mention.start, mention.end, link, mention.path, mention.name, mention.kind, score, why))
     return Suggestions(tuple(found), tuple(unclear.values()))
 
 
@@ -551,19 +557,23 @@ def _target(path: str, names: Names, source: str) -> str:
     return next((one for one in (*short, path.removesuffix(".md"), path) if names.resolve(one, source) == path), "")
 
 
-def _in_table(text: str, at: int) -> bool:
-    end = text.find("\n", at)
-    return "|" in text[text.rfind("\n", 0, at) + 1 : end if end >= 0 else len(text)]
+def _goes_on(after: str) -> bool:
+    """Whether a name goes on behind what was found: with a capital or a number after one blank or hyphen."""
+    return after[:1] in {" ", "-"} and (after[1:].isupper() or after[1:].isdigit())
 
 
-def _weigh(mention: Mention, text: str, shown: tuple[int, Iterable[str]], threshold: float) -> tuple[float, str]:
+def _in_row(text: str, at: int) -> bool:
+    """Whether a place may lie in a row of a table, where the bar of a link would part two cells."""
+    before, after = text[max(0, at - _ROW) : at], text[at : at + _ROW]
+    return "|" in before[before.rfind("\n") + 1 :] + after.partition("\n")[0]
+
+
+def _weigh(
+    mention: Mention, written: str, shown: tuple[int, Iterable[str]], threshold: float, *, goes_on: bool
+) -> tuple[float, str]:
     """The score of a mention, and why. Notes that leave the name unlinked are only counted as long as they matter."""
-    written = text[mention.start : mention.end]
-    form = 1.0 if mention.exact else _OTHER_FORM
-    after = text[mention.end : mention.end + 2]
-    if after[:1] in {" ", "-"} and (after[1:].isupper() or after[1:].isdigit()):
-        form *= _GOES_ON
     linked, others = shown
+    form = (1.0 if mention.exact else _OTHER_FORM) * (_GOES_ON if goes_on else 1.0)
     weight = form * (linked + _SHOWN * _prior(mention, written))
     bearable = int(weight / threshold - linked - _SHOWN) if threshold > 0 else _MOST_HITS
     unlinked = sum(1 for _ in islice(others, max(0, bearable + 1)))

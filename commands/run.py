@@ -299,6 +299,9 @@ async def _end_with_what_is_kept(job: _Job, error: InferenceError | CommandError
 async def _answer(job: _Job, decision: Decision | None, fault: InferenceError | None) -> None:
     job.emit(events.phase("reading", f"{len(job.house.vault.snapshot.notes)} notes"))
     ready = await _gathered(job, decision, _counter(decision))
+    about_now = job.prompt.without_model in {"briefing", "skeleton"}
+    if about_now and ready.matter.survey.empty and not job.request.text.strip():
+        decision = fault = None  # a model asked about nothing makes something up
     if decision is not None:
         job.emit(Event("decided", {"stage": "answer", "decision": decision.as_dict()}))
     gate, cached = _gate(job, ready), False
@@ -625,6 +628,15 @@ def _say_gathered(job: _Job, selected: Selected) -> None:
     job.emit(Event("gathered", data | {"receipt": selected.receipt["receipt"]}))
 
 
+def _out_of_scope(request: Request, selected: Selected) -> list[dict[str, Any]]:
+    """That a scope leaves no note, since a name in it is most likely misspelt."""
+    if selected.gathering.notes or not scope(request.scope):
+        return []
+    told = ", ".join(f"{name} {value}" for name, value in (request.scope or {}).items())
+    hint = "Look at how the folder, tag or property is written in the notes, or leave a part of the scope out."
+    return [_notice("nothing_in_scope", f"no note fits the scope ({told[:200]})", hint)]
+
+
 def _notice(code: str, message: str, hint: str) -> dict[str, Any]:
     return {"code": code, "weight": "notice", "path": "", "message": message, "hint": hint}
 
@@ -723,6 +735,7 @@ async def _finish(job: _Job, ready: _Ready, decision: Decision | None, gate: Gat
         hint = "Fix the day with --now, or write today's daily note."
         job.findings.append(_notice("no_recent_notes", ready.matter.survey.late, hint))
     job.findings += [one.as_dict() for one in ready.matter.findings]
+    job.findings += _out_of_scope(job.request, selected)
     if job.edits:
         filed = await asyncio.to_thread(_file, job)
         if filed:
@@ -785,6 +798,7 @@ async def build_context(house: House, request: Request) -> dict[str, Any]:
         "tokens": context.tokens,
         "budget_tokens": context.budget,
         "receipt": selected.receipt["receipt"],
+        "findings": _out_of_scope(request, selected),
         "cached": selected.cached,
         "timings": {"total_ms": round((time.perf_counter() - began) * 1000, 1)},
     }

@@ -67,6 +67,11 @@ class Survey:
     systems: tuple[Note, ...]
     changed: tuple[tuple[Note, str], ...]
 
+    @property
+    def empty(self) -> bool:
+        """Whether the notes say nothing of now."""
+        return not (self.recent or self.projects or self.tasks or self.systems or self.changed)
+
 
 def survey(
     snapshot: Snapshot, notes: Mapping[str, Note], calendar: Calendar, *, recent_days: int, since: float | None = None

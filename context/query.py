@@ -19,7 +19,9 @@ class QueryError(ValueError):
     """A scope or condition that cannot be read; the message names the part and what is allowed."""
 
     code = "invalid"
-    hint = 'For example {"where": {"status": "active", "due": {"lte": "2025-09-30"}, "tags": {"contains": "homelab"}}}.'
+    hint: str = (
+        'For example {"where": {"status": "active", "due": {"lte": "2025-09-30"}, "tags": {"contains": "homelab"}}}.'
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,9 @@ def _project(snapshot: Snapshot, name: str) -> dict[str, Note]:
     if path is None or path not in snapshot.notes:
         path = next(iter(snapshot.aliases.get(fold(name), ())), None)
     if path is None:
-        raise QueryError(f"scope.project: no note is called {name[:80]!r}")
+        error = QueryError(f"scope.project: no note is called {name[:80]!r}")
+        error.hint = "Give the name of a project's note as it stands in the vault, or its path."
+        raise error
     around = (path, *snapshot.graph.out.get(path, ()), *snapshot.graph.back.get(path, ()))
     return {near: snapshot.notes[near] for near in around if near in snapshot.notes}
 

@@ -223,7 +223,8 @@ def _listener(config: Config) -> Iterator[socket.socket]:
     except OSError as error:
         where = config.uds or f"{config.host}:{config.port}"
         why = (error.strerror or str(error)).partition(" (while")[0]  # asyncio's sibling says the address again
-        raise ServeError(f"cannot listen on {where}: {why}") from None
+        free = "" if config.uds else "; --port 0 takes a free port"
+        raise ServeError(f"cannot listen on {where}: {why}{free}") from None
     try:
         yield bound
     finally:

@@ -162,7 +162,8 @@ def _context(arguments: Namespace) -> int:
     if arguments.json:
         _print_json(found)
         return 0
-    for passage in found["passages"]:
+    # A model gets what rarely changes first; a person wants what fits their words.
+    for passage in sorted(found["passages"], key=lambda one: "fits the words" not in one["why"]):
         place = " > ".join(filter(None, (passage["path"], passage["heading"])))
         via = f", via {passage['via']}" if passage["via"] else ""
         screen.heading(f"--- {place} ({passage['tokens']} tokens: {passage['why']}{via})")
@@ -170,6 +171,8 @@ def _context(arguments: Namespace) -> int:
     cut = f", {len(found['cut'])} left out for want of room" if found["cut"] else ""
     tokens = f"{found['tokens']} of {found['budget_tokens']} tokens"
     screen.notice(f"{len(found['passages'])} passages, {tokens}{cut}")
+    for finding in found.get("findings", ()):
+        screen.notice(finding["message"], finding["hint"])
     return 0
 
 

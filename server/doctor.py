@@ -125,7 +125,7 @@ def _safely(name: str, look: Callable[..., Checks], *arguments: Any) -> Checks:
 def _again() -> str:
     """What to do about an installation that is not whole."""
     if (_ROOT / "kos").is_file():
-        return "Run ./kos in the checkout: it sets up what it needs."
+        return "Start it as ./kos, which sets up what it needs; if you did, this is a fault of the program."
     return "Install Knowledge-OS again."
 
 

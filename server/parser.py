@@ -53,6 +53,14 @@ class _Parser(argparse.ArgumentParser):
     """A parser that raises what is wrong instead of printing it."""
 
     def error(self, message: str) -> NoReturn:
+        wrong = re.match(r"argument COMMAND: invalid choice: '([^']*)' \(choose from (.*)\)", message)
+        if wrong:
+            from difflib import get_close_matches  # noqa: PLC0415 - only for those who misspelt
+
+            names = re.findall(r"[a-z]+", wrong[2])
+            near = get_close_matches(wrong[1], names, 1)
+            hint = f"Did you mean {near[0]}?" if near else f"Commands are {', '.join(names)}."
+            raise UsageError(f"there is no command {wrong[1]!r}", hint)
         raise UsageError(" ".join(message.split()), f"`{self.prog} --help` says what is allowed.")
 
 
@@ -301,7 +309,8 @@ def request(arguments: argparse.Namespace, vault: Path) -> dict[str, Any]:
 
 def _text(arguments: argparse.Namespace) -> str:
     words: list[str] = arguments.text
-    if words == ["-"]:
+    piped = not words and arguments.command in NEEDS_TEXT and sys.stdin is not None and not sys.stdin.isatty()
+    if words == ["-"] or piped:
         text = _standard_input()
     else:
         text = " ".join(words).strip()

@@ -142,8 +142,8 @@ def test_every_line_is_cited_and_every_link_resolves(sample: Vault, kind: str) -
 
 def test_an_empty_vault_is_told_as_one(tmp_path: Path) -> None:
     empty = matter(open_vault(tmp_path))
-    assert ANSWERS["briefing"](empty) == "The vault holds no daily notes, projects, dated tasks or systems yet."
-    assert ANSWERS["skeleton"](empty) == "The vault holds no projects or dated tasks to plan with."
+    for kind in ("briefing", "skeleton"):
+        assert ANSWERS[kind](empty).startswith("The vault holds no daily notes, projects, dated tasks or systems yet.")
     assert ANSWERS["findings"](empty) == "The vault holds nothing that fits these words."
     assert ANSWERS["health"](empty) == "No fault was found in the notes of this scope."
     assert facts(empty, "briefing").startswith("- the vault holds no")

@@ -38,7 +38,7 @@ def edited(text: str | bytes, *edits: Edit) -> str:
         (
             "## Log\n- a\n  - b\n\n    text\n### Deep\nx",
             ("Log",),
-            "## Log\n- a\n  - b\n\n    text\n\n- NEW\n### Deep\nx",
+            "## Log\n- a\n  - b\n\n    text\n- NEW\n### Deep\nx",
         ),
         ("## Log\npara", ("Log",), "## Log\npara\n\n- NEW"),
         ("Log\n---\n- a\n", ("Log",), "Log\n---\n- a\n- NEW\n"),

@@ -1000,3 +1000,19 @@ def test_without_a_place_for_history_nothing_is_written(vault: Vault) -> None:
     of.journal = None
     assert failed(ran(of, "update", text="ours", apply="capture"))["code"] == "conflict"
     assert not (vault.root / "Daily/2025-09-14.md").exists()
+
+
+@pytest.mark.parametrize("command", ["orient", "plan"])
+def test_a_model_is_not_asked_what_the_notes_do_not_say(tmp_path: Path, command: str) -> None:
+    nodes = Nodes()
+    of = house(open_vault(tmp_path, {"Essay.md": "Words without a day. [[Other]]", "Other.md": "More."}), nodes)
+    final = done(ran(of, command))
+    assert (nodes.chats, final["decision"], final["degraded"]) == ([], None, [])
+    assert "`type: project`" in final["answer"]
+    assert done(ran(of, command, text="what of the essay?"))["decision"] is not None
+
+
+def test_a_scope_that_leaves_no_note_is_a_finding(sample: Vault) -> None:
+    final = done(ran(house(sample), "orient", scope={"folder": "Nowhere", "where": {"status": "actve"}}))
+    assert [(one["code"], one["weight"]) for one in final["findings"]] == [("nothing_in_scope", "notice")]
+    assert "folder Nowhere" in final["findings"][0]["message"]

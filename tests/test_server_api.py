@@ -733,8 +733,10 @@ def test_a_context_holds_the_bytes_of_the_notes(tmp_path: Path) -> None:
         assert passage["text"].encode() in (tmp_path / "vault" / "Projects" / "Riser.md").read_bytes()
         assert "About pipes  &\tKörper." in passage["text"]
         assert set(passage) >= {"path", "heading", "text", "tokens", "score", "why", "via"}
-        whole = {"passages", "cut", "tokens", "budget_tokens", "receipt", "cached", "timings"}
+        whole = {"passages", "cut", "tokens", "budget_tokens", "receipt", "findings", "cached", "timings"}
         assert set(reply.json) == whole
+        nothing = (await aask(app, "POST", "/v1/context", {"scope": {"folder": "Nowhere"}})).json
+        assert (nothing["passages"], nothing["findings"][0]["code"]) == ([], "nothing_in_scope")
         assert (await aask(app, "POST", "/v1/context", body)).json["cached"] is True
         assert (await aask(app, "POST", "/v1/context", {**body, "fresh": True})).json["cached"] is False
         assert (await aask(app, "POST", "/v1/context", {"note": "Nowhere.md"})).error["code"] == "not_found"

@@ -324,7 +324,7 @@ def test_a_port_that_is_taken_is_told(tmp_path: Path, capsys: pytest.CaptureFixt
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         told = refusal(capsys, tmp_path, port=port)
-    assert told == f"kos: cannot listen on 127.0.0.1:{port}: Address already in use\n"
+    assert told == f"kos: cannot listen on 127.0.0.1:{port}: Address already in use; --port 0 takes a free port\n"
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "desk.example"])

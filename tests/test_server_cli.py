@@ -1,6 +1,7 @@
 """The command line as people use it: processes, pipes, terminals, signals, and a real service."""
 
 import argparse
+import io
 import json
 import os
 import shlex
@@ -209,7 +210,8 @@ def test_options_become_the_fields_of_the_request(words: list[str], fields: dict
         ["serve", "--port"],
     ],
 )
-def test_what_cannot_be_used_is_refused_in_one_line(words: list[str]) -> None:
+def test_what_cannot_be_used_is_refused_in_one_line(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO()))
     with pytest.raises(UsageError) as refused:
         wanted(*words)
     assert str(refused.value)
@@ -401,8 +403,9 @@ def vault_id(person: Person) -> str:
         (["orient", "\udcff\udcfe"], "the text is not UTF-8"),
         (["serve", "--vault", "{}/nowhere"], "nowhere does not exist"),
         (["serve", "--port", "99999"], "--port is '99999'"),
-        (["nonsense"], "invalid choice: 'nonsense'"),
+        (["nonsense"], "there is no command 'nonsense'\n     Commands are orient, update,"),
         (["orient", "--nonsense"], "unrecognized arguments: '--nonsense'"),
+        (["orint"], "there is no command 'orint'\n     Did you mean orient?"),
         (["ask", "-"], "ask needs a text"),
         ([], "usage: kos"),
     ],
@@ -712,3 +715,19 @@ def test_words_are_kept_in_the_note_of_the_day_and_that_is_said(tmp_path: Path) 
     assert "- 09:00 again\n" in (person.vault / "01-Journal/Daily/2025-09-14.md").read_text()
     assert person.run("update", "--dry-run", "not this").code == 0
     assert "not this" not in (person.vault / "01-Journal/Daily/2025-09-14.md").read_text()
+
+
+def test_words_that_are_piped_in_need_no_dash(tmp_path: Path) -> None:
+    person = Person(tmp_path)
+    assert person.run("update", stdin=b"one\ntwo\n").code == 0
+    assert person.run("update", stdin=b"three").code == 0
+    note = (person.vault / "01-Journal/Daily/2025-09-14.md").read_text()
+    assert "## Log\n- 09:00 one\n  two\n- 09:00 three\n\n## Tasks" in note
+
+
+@pytest.mark.parametrize("command", ["orient", "plan", "context"])
+def test_a_scope_that_leaves_nothing_is_said(small: Person, command: str) -> None:
+    ran = small.run(command, "--where", "status=actve")
+    assert ran.code == 0
+    assert "kos: no note fits the scope (where {'status': {'eq': 'actve'}})\n" in ran.err
+    assert command == "context" or "No note of the vault fits the scope" in ran.out
