@@ -18,6 +18,7 @@ _QUOTE = 240
 _BLOCK_ID = re.compile(r"\s+\^[A-Za-z0-9-]+$")
 # Properties that say what holds a project up: `blocked-by`, `blocker`; not `blocks`, which it holds up itself.
 _BLOCKER = re.compile(r"block(?:ed|er)", re.IGNORECASE)
+_OUT_OF_SCOPE = "No note of the vault fits the scope of this request."
 _WAITING = ("block", "wait", "stuck")
 
 
@@ -59,10 +60,14 @@ def briefing(matter: Matter) -> str:
     return lead + (body or _nothing(matter))
 
 
+def _out_of_scope(matter: Matter) -> bool:
+    return not matter.notes and bool(matter.snapshot.notes)
+
+
 def _nothing(matter: Matter) -> str:
     """What to say when there is nothing to say, and what would count."""
-    if not matter.notes and matter.snapshot.notes:
-        return "No note of the vault fits the scope of this request."
+    if _out_of_scope(matter):
+        return _OUT_OF_SCOPE
     return (
         "The vault holds no daily notes, projects, dated tasks or systems yet. A daily note is named as the vault's "
         "own settings say; a project has `type: project` among its properties, a system `type: hardware`."
@@ -97,7 +102,7 @@ def findings(matter: Matter) -> str:
     """The passages that fit, quoted and cited."""
     passages = matter.context.passages
     if not passages:
-        return "The vault holds nothing that fits these words." if matter.notes else _nothing(matter)
+        return _OUT_OF_SCOPE if _out_of_scope(matter) else "The vault holds nothing that fits these words."
     lines = []
     # Scores compare within a lane only: what the words found comes first, then what was gathered for other reasons.
     for passage in sorted(passages, key=lambda one: (one.lane != "search", -one.score))[:_LINES]:
