@@ -66,7 +66,7 @@ _ADDRESS = r"(?<=:)//\S+"
 _NO_PROSE = re.compile(
     rf"""[\[<{{:]                                                (?:
       {_LINK} | {_ADDRESS}
-    | (?<=\[)(?:[^\[\]\n]|\n(?![ \t]*\n)|\[[^\[\]\n]*\](?:\([^()\n]*\))?){{0,1000}}\]
+    | (?<=\[)(?:[^\[\]\n]|\n(?![ \t\r]*\n)|\[[^\[\]\n]*\](?:\([^()\n]*\))?){{0,1000}}\]
       (?:\((?:[^()\n]|\([^()\n]*\)){{0,2000}}\)|\[[^\[\]\n]*\])?    # a Markdown link, a box, a footnote
     | (?<=<)%[\s\S]*?(?:%>|\Z)    # Templater
     | (?<=<)[A-Za-z/!?][^<>]{{0,1000}}>    # a tag of HTML
@@ -78,7 +78,7 @@ _NO_WORDS = re.compile(rf"[\[\]:](?:{_LINK}|(?<=\])\([^()\n]*\)|{_ADDRESS})", re
 # Lines that are no prose: headings, also quoted ones; the names of inline fields; blocks of HTML.
 _NO_PROSE_LINES = re.compile(
     r"^[ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)?#{1,6}[ \t][^\n]*|^[^\n:\[\]\0]*::"
-    r"|^[ \t>]*</?[A-Za-z][A-Za-z0-9-]*(?=[\s/>]|$)[\s\S]*?(?=\n[ \t>]*\n|\Z)",
+    r"|^[ \t>]*</?[A-Za-z][A-Za-z0-9-]*(?=[\s/>]|$)[\s\S]*?(?=\n[ \t>\r]*\n|\Z)",
     re.MULTILINE,
 )
 # Elements in which Markdown means nothing.

@@ -47,6 +47,9 @@ _SUFFIX = ".kos-tmp"
 _ID_CHARS = 16
 # What becomes of an edit after it was proposed; told from the files beside it.
 _LATER = frozenset({"status", "chosen", "kept", "applied"})
+# An editor that saves in place empties the file first and writes a moment later.
+_SETTLE_SECONDS = 0.05
+_SETTLE_TRIES = 20
 # Looking through the history costs more than an edit, so it is done now and then.
 _PRUNE_EVERY = 50
 # What must stay free on the disk beside what is written, in bytes.
@@ -513,8 +516,19 @@ class Journal:
         temporary = (self.root / write.path).with_name(write.temporary)
         out = self._look(temporary)
         if out is not None and out not in (write.before, write.after):
+            out = self._settled(temporary, out)
             self._keep(identity, write.path, out)
         self._disk.remove(temporary)
+
+    def _settled(self, path: Path, data: bytes) -> bytes:
+        """The bytes of a file that another program is writing, once it has stopped for a moment."""
+        for _ in range(_SETTLE_TRIES):
+            time.sleep(_SETTLE_SECONDS)
+            now = self._look(path)
+            if now is None or now == data:
+                break
+            data = now
+        return data
 
     def _look(self, path: Path) -> bytes | None:
         """The bytes of a file, None when it or its folder is not there."""
