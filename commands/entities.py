@@ -74,7 +74,7 @@ _NO_PROSE = re.compile(
     )""",
     re.VERBOSE | re.MULTILINE,
 )
-_NO_WORDS = re.compile(rf"[\[\]:](?:{_LINK}|(?<=\])\([^()\n]*\)|{_ADDRESS})", re.MULTILINE)
+_NO_WORDS = re.compile(rf"[\[\]:](?:{_LINK}|{_ADDRESS}|(?<=\])\([^()\n]*\)|(?<=\[))", re.MULTILINE)
 # Lines that are no prose: headings, also quoted ones; the names of inline fields; blocks of HTML.
 _NO_PROSE_LINES = re.compile(
     r"^[ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)?#{1,6}[ \t][^\n]*|^[^\n:\[\]\0]*::"
@@ -296,7 +296,7 @@ def _names(note: Note) -> tuple[str, ...]:
 def _mention(start: int, end: int, written: str, bearers: Sequence[tuple[Entity, str]]) -> Mention:
     exact = next((pair for pair in bearers if _composed(pair[1])[0] == written), None)
     entity, name = exact or bearers[0]
-    paths = tuple(dict.fromkeys(one.path for one, _ in bearers))
+    paths = tuple(sorted({one.path for one, _ in bearers}))
     if len(paths) > 1:
         return Mention(start, end, "", name, "", exact is not None, paths)
     return Mention(start, end, entity.path, name, entity.kind, exact is not None)
@@ -364,7 +364,7 @@ def _joined(inner: str, outer: str, length: int) -> bool:
 def _prose(text: str, start: int) -> str:
     """The text, of the same length, with all that is no prose from `start` on blanked out by NUL; lines stay."""
     shown = live(text, start)
-    for pattern in (_NO_PROSE, _NO_PROSE_LINES):
+    for pattern in (_NO_PROSE_LINES, _NO_PROSE):
         shown = pattern.sub(lambda found: _BUT_LINE_ENDS.sub("\0", found[0]), shown)
     parts: list[str] = []
     at = 0
@@ -453,7 +453,7 @@ def _has_words(vault: Vault, entities: Entities, mention: Mention, hits: Iterabl
             return False
         if note.digest != entities.snapshot.notes[hit.path].digest:
             return True  # where its pieces stand now is not known
-        piece = _NO_WORDS.sub(lambda found: "\0" * len(found[0]), live(text[hit.start : hit.end]))
+        piece = _NO_WORDS.sub(lambda found: "," * len(found[0]), live(text[hit.start : hit.end]))
         if any(one.path == mention.path and fold(one.name) == fold(mention.name) for one in entities.find(piece)):
             return True
     return False

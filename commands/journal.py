@@ -503,9 +503,11 @@ class Journal:
             else:
                 self._disk.exchange(temporary, path)
             now, aside = self._look(path), self._look(temporary)
-        # While the old text is in its place, what lies beside it is ours, perhaps half written.
-        if aside is not None and aside not in (write.before, write.after) and now != write.before:
-            self._keep(identity, write.path, aside)
+        if aside is not None and aside not in (write.before, write.after):
+            # An editor's, that had our text open for a moment; or ours, half written when a crash came.
+            aside = self._settled(temporary, aside)
+            if now != write.before or not (write.after or b"").startswith(aside):
+                self._keep(identity, write.path, aside)
         self._disk.remove(temporary)
         _remove_empty(self.root, [write])
         if path.parent.exists():
