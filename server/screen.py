@@ -95,7 +95,7 @@ class Screen:
             self._write(self._out, self._shown(data["answer"]) + ("" if data["answer"].endswith("\n") else "\n"))
         if self._person:
             if not dry_run:
-                self._sources(self._err, data["sources"], lead="\n")
+                self._sources(self._err, data["sources"], lead="\n", answer=data["answer"])
                 self._findings(data)
             self._summary(data, dry_run=dry_run)
         for finding in data["findings"]:
@@ -150,13 +150,15 @@ class Screen:
             self._line = False
             self._write(self._err, _ERASE)
 
-    def _sources(self, to: TextIO, sources: Iterable[Mapping[str, Any]], lead: str = "") -> None:
-        """One line for each note, with the reasons for all its passages."""
+    def _sources(self, to: TextIO, sources: Iterable[Mapping[str, Any]], lead: str = "", answer: str = "") -> None:
+        """One line for each note, with the reasons for all its passages; of an answer, the notes that it cites."""
         notes: dict[str, dict[str, None]] = {}
         for source in sources:
             notes.setdefault(source["path"], {}).update(dict.fromkeys(source["why"].split("; ")))
         if notes:
-            lines = [f"  {path}: {_several(reasons)}" for path, reasons in notes.items()]
+            cited = {path: why for path, why in notes.items() if _cites(answer, path)} or notes
+            lines = [f"  {path}: {_several(reasons)}" for path, reasons in cited.items()]
+            lines += [f"  and {len(notes) - len(cited)} more were read; --json names them"] * (len(cited) < len(notes))
             title = f"{_BOLD}Sources{_PLAIN}" if self._colour and to.isatty() else "Sources"
             self._write(to, lead + "\n".join([title, *map(line_of, lines)]) + "\n")
 
@@ -206,6 +208,13 @@ def _phase(data: Mapping[str, Any]) -> str:
     of = f": {data['n']} of {data['total']}" if data["total"] else ""
     detail = f" {data['detail']}" if data["detail"] else ""
     return f"{data['name']}{detail}{of}"
+
+
+def _cites(answer: str, path: str) -> bool:
+    """Whether an answer has a link to a note, by its name or its path."""
+    whole = path.removesuffix(".md")
+    names = (whole, whole.rpartition("/")[2])
+    return any(f"[[{name}{end}" in answer for name in names for end in ("]]", "#", "|"))
 
 
 def _several(reasons: Collection[str]) -> str:
