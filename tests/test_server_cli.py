@@ -4,6 +4,7 @@ import argparse
 import io
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -731,3 +732,14 @@ def test_a_scope_that_leaves_nothing_is_said(small: Person, command: str) -> Non
     assert ran.code == 0
     assert "kos: no note fits the scope (where {'status': {'eq': 'actve'}})\n" in ran.err
     assert command == "context" or "No note of the vault fits the scope" in ran.out
+
+
+def test_a_terminal_names_the_notes_that_are_cited_and_counts_the_others(tmp_path: Path) -> None:
+    person = Person(tmp_path)
+    with double_in_thread(answers=["The disk is broken. [[03-Infrastructure/Pantry#Disks]]"]) as ollama:
+        terminal = person.on_terminal("ask", "what of the disk?", env={"KOS_OLLAMA_URL": ollama.url})
+        assert terminal.end() == 0
+    after = terminal.text.split("Sources")[1]
+    assert "03-Infrastructure/Pantry.md: " in after
+    assert re.search(r"and \d+ more were read; --json names them", after)
+    assert "Off-Site Backup.md" not in after
