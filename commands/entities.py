@@ -74,18 +74,19 @@ _NO_PROSE = re.compile(
     )""",
     re.VERBOSE | re.MULTILINE,
 )
-_NO_WORDS = re.compile(rf"[\[\]:](?:{_LINK}|{_ADDRESS}|(?<=\])\([^()\n]*\)|(?<=\[))", re.MULTILINE)
-# Lines that are no prose: headings, also quoted ones; the names of inline fields; blocks of HTML.
+# Lines that are no prose: headings, blocks of HTML, both in quotes and lists too; the names of inline fields.
+_BEFORE = r"^[ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t>]+){0,8}"
 _NO_PROSE_LINES = re.compile(
-    r"^[ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)?#{1,6}[ \t][^\n]*|^[^\n:\[\]\0]*::"
-    r"|^[ \t>]*</?[A-Za-z][A-Za-z0-9-]*(?=[\s/>]|$)[\s\S]*?(?=\n[ \t>\r]*\n|\Z)",
+    rf"{_BEFORE}<(?:[!?]|/?[A-Za-z][A-Za-z0-9-]*(?=[\s/>]|$))[\s\S]*?(?=\n[ \t>\r]*\n|\Z)"
+    rf"|{_BEFORE}#{{1,6}}[ \t][^\n]*|^[^\n:\[\]\0]*::",
     re.MULTILINE,
 )
 # Elements in which Markdown means nothing.
 _RAW = re.compile(r"<(?:a|button|code|kbd|pre|samp|script|style|textarea)\b", re.IGNORECASE)
 _UNDERLINE = re.compile(r"\n {0,3}(?:=+|-+)[ \t\r]*(?=\n|\Z)")
-_LINE = re.compile(r"([ \t]*)([^\n]+)")
-_ITEM = re.compile(r"(?:[-*+]|\d{1,9}[.)])[ \t]")
+_LINE = re.compile(r"^((?: {0,3}> ?)*)([^\n]*)", re.MULTILINE)
+_ITEM = re.compile(r"(?:[-*+]|\d{1,9}[.)])( +|(?=[\r\n]|\Z))")
+_RULE = re.compile(r" {0,3}([-*])[ \t\r]*(?:\1[ \t\r]*){2,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,26 +205,27 @@ class Entities:
                 if first:
                     self._starts.setdefault(fold(first[0]), []).append((entity, name))
 
-    def mentions(self, text: str) -> list[Mention]:
+    def mentions(self, text: str, start: int | None = None) -> list[Mention]:
         """The mentions in a Markdown text, in its order; where names overlap, the first counts, then the longest.
 
         A name counts as a whole word in any case, in the plural with s, and before 's. It never counts in properties,
         headings, code, links, addresses, formulas, comments, HTML, templates, tags, names of fields and block ids.
-        """
-        body = read(text).body
-        return self.find(_prose(text, body), body)
 
-    def find(self, text: str, start: int = 0) -> list[Mention]:
-        """The same in plain text from `start` on, in which every word counts; NUL stands for what is not to be read."""
-        plain, place = _composed(text)
-        words = list(_words(plain, start))
+        Args:
+            text: the text.
+            start: where its body begins, in characters; None: behind its properties.
+        """
+        body = read(text).body if start is None else start
+        prose, place = _composed(_prose(text, body)[body:])
+        words = list(_words(prose))
         found: list[Mention] = []
         at = 0
         while at < len(words):
-            last, bearers = self._longest(plain, words, at)
+            last, bearers = self._longest(prose, words, at)
             if bearers:
                 begin, end = words[at][0], words[last][1]
-                found.append(_mention(place(begin), place(end), " ".join(plain[begin:end].split()), bearers))
+                written = " ".join(prose[begin:end].split())
+                found.append(_mention(body + place(begin), body + place(end), written, bearers))
             at = last + 1
         return found
 
@@ -302,9 +304,9 @@ def _mention(start: int, end: int, written: str, bearers: Sequence[tuple[Entity,
     return Mention(start, end, entity.path, name, entity.kind, exact is not None)
 
 
-def _words(text: str, start: int = 0) -> Iterator[tuple[int, int, str]]:
+def _words(text: str) -> Iterator[tuple[int, int, str]]:
     """The words and signs of a text: from, to, and itself folded, led by a blank where one stands before it."""
-    for found in _WORD.finditer(text, start):
+    for found in _WORD.finditer(text):
         begin = found.start()
         yield begin, found.end(), (" " if begin and text[begin - 1] in _BLANKS else "") + fold(found[0])
 
@@ -364,11 +366,12 @@ def _joined(inner: str, outer: str, length: int) -> bool:
 def _prose(text: str, start: int) -> str:
     """The text, of the same length, with all that is no prose from `start` on blanked out by NUL; lines stay."""
     shown = live(text, start)
+    spans = sorted((*_underlined(text, shown, start), *_indented(shown, start), *_raw(text, start)))
     for pattern in (_NO_PROSE_LINES, _NO_PROSE):
         shown = pattern.sub(lambda found: _BUT_LINE_ENDS.sub("\0", found[0]), shown)
     parts: list[str] = []
     at = 0
-    for begin, end in sorted((*_underlined(text, shown, start), *_indented(shown, start), *_raw(text, start))):
+    for begin, end in spans:
         if end > at:
             parts += (shown[at:begin], _BUT_LINE_ENDS.sub("\0", shown[max(begin, at) : end]))
             at = end
@@ -385,19 +388,24 @@ def _underlined(text: str, shown: str, start: int) -> Iterator[tuple[int, int]]:
 
 
 def _indented(text: str, start: int) -> Iterator[tuple[int, int]]:
-    """Code by indentation: four columns after a blank line; in a list, eight."""
-    end, code, listed = -2, False, False
+    """Lines that stand four columns and more behind where their list item, or else the line, begins: mostly code."""
+    margins, quotes = [0], 0
     for found in _LINE.finditer(text, start):
-        if not found[2].strip():
+        line = found[2].expandtabs(4)
+        at = len(line) - len(line.lstrip(" "))
+        if not line.strip():
             continue
-        after_blank = text.count("\n", max(end, start), found.start()) > 1 if end >= 0 else True
-        end = found.end()
-        columns = len(found[1].expandtabs(4))
-        item = bool(_ITEM.match(found[2]))
-        if columns < 4:
-            code, listed = False, item or (listed and columns > 0)
-        elif (code or after_blank) and not (listed and (item or columns < 8)):
-            code = True
+        if found[1].count(">") != quotes:
+            margins, quotes = [0], found[1].count(">")
+        while at < margins[-1]:
+            margins.pop()
+        code = at >= margins[-1] + 4
+        while not code and (item := _ITEM.match(line, at)) and not _RULE.fullmatch(line, at):
+            at = item.end()
+            gap = len(item[1])
+            code = gap > 4
+            margins.append(at if 0 < gap <= 4 else at - gap + 1)
+        if code:
             yield found.span()
 
 
@@ -445,7 +453,7 @@ def _unlinked(vault: Vault, entities: Entities, mention: Mention, without: set[s
 
 
 def _has_words(vault: Vault, entities: Entities, mention: Mention, hits: Iterable[Hit]) -> bool:
-    """Whether found pieces of a note really have the name, outside of code and links; the index knows only stems."""
+    """Whether found pieces of a note really mention it by that name: the index knows stems, and no code from words."""
     for hit in hits:
         try:
             note, text = vault.text(hit.path)
@@ -453,8 +461,8 @@ def _has_words(vault: Vault, entities: Entities, mention: Mention, hits: Iterabl
             return False
         if note.digest != entities.snapshot.notes[hit.path].digest:
             return True  # where its pieces stand now is not known
-        piece = _NO_WORDS.sub(lambda found: "," * len(found[0]), live(text[hit.start : hit.end]))
-        if any(one.path == mention.path and fold(one.name) == fold(mention.name) for one in entities.find(piece)):
+        there = entities.mentions(text[hit.start : hit.end], start=0)
+        if any(one.path == mention.path and fold(one.name) == fold(mention.name) for one in there):
             return True
     return False
 
