@@ -64,8 +64,8 @@ _LINK = r"(?<=\[)\[[^\n]*?(?:\]\]|$)"  # of the vault, also one that is not clos
 _ADDRESS = r"(?<=:)//\S+"
 # Begins with the characters it looks for, like the patterns of `context.scan`.
 _NO_PROSE = re.compile(
-    rf"""[\[<{{:]                                                (?:
-      {_LINK} | {_ADDRESS}
+    rf"""[\[\]<{{:]                                                (?:
+      {_LINK} | {_ADDRESS} | (?<=\])\([^()\n]*\)
     | (?<=\[)(?:[^\[\]\n]|\n(?![ \t\r]*\n)|\[[^\[\]\n]*\](?:\([^()\n]*\))?){{0,1000}}\]
       (?:\((?:[^()\n]|\([^()\n]*\)){{0,2000}}\)|\[[^\[\]\n]*\])?    # a Markdown link, a box, a footnote
     | (?<=<)%[\s\S]*?(?:%>|\Z)    # Templater
@@ -85,7 +85,7 @@ _NO_PROSE_LINES = re.compile(
 _RAW = re.compile(r"<(?:a|button|code|kbd|pre|samp|script|style|textarea)\b", re.IGNORECASE)
 _UNDERLINE = re.compile(r"\n {0,3}(?:=+|-+)[ \t\r]*(?=\n|\Z)")
 _LINE = re.compile(r"^((?: {0,3}> ?)*)([^\n]*)", re.MULTILINE)
-_ITEM = re.compile(r"(?:[-*+]|\d{1,9}[.)])( +|(?=[\r\n]|\Z))")
+_ITEM = re.compile(r"(?:(?:[-*+]|\d{1,9}[.)])(?=[ \r]|\Z)|>)( *)")  # also a quote in it
 _RULE = re.compile(r" {0,3}([-*])[ \t\r]*(?:\1[ \t\r]*){2,}")
 
 

@@ -56,7 +56,7 @@ def test_the_status_tells_counts_and_never_words(tmp_path: Path) -> None:
     assert told["vault"]["flagged"][0]["flags"][0].startswith("frontmatter: ")
     assert told["profile"] == "test"
     assert (told["cache"]["name"], told["cache"]["hits"]) == ("memory", 0)
-    ran(of, "orient")
+    ran(of, "orient", text="What now?")
     assert of.status()["cache"]["sets"] >= 3
     assert "Secret" not in json.dumps(told)
     assert str(tmp_path) not in json.dumps(told)
