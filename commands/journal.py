@@ -52,6 +52,8 @@ _SETTLE_SECONDS = 0.05
 _SETTLE_TRIES = 20
 # Looking through the history costs more than an edit, so it is done now and then.
 _PRUNE_EVERY = 50
+# The least time between two edits, in seconds; above what is lost of it in a float of today.
+_TICK = 2e-6
 # What must stay free on the disk beside what is written, in bytes.
 _RESERVE = 1 << 20
 
@@ -256,6 +258,7 @@ class Journal:
         self._clock = clock
         self._thread = threading.RLock()
         self._proposed = 0
+        self._latest = 0.0
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._alone():
             self._recover()
@@ -270,9 +273,11 @@ class Journal:
         changes = tuple(changes)
         for change in changes:
             check_place(self.root, change.path, new=not change.base)
-        edit = Edit(secrets.token_hex(_ID_CHARS // 2), title, command, run, self._now(), changes)
-        kept = {name: value for name, value in edit.as_dict().items() if name not in _LATER}
         with self._alone():
+            # Later than the one before, also by a clock that stands: edits are listed in the order they were made.
+            self._latest = max(self._clock(), self._latest + _TICK)
+            edit = Edit(secrets.token_hex(_ID_CHARS // 2), title, command, run, _instant(self._latest), changes)
+            kept = {name: value for name, value in edit.as_dict().items() if name not in _LATER}
             if self._proposed % _PRUNE_EVERY == 0:
                 self._prune()
             self._proposed += 1
@@ -618,7 +623,7 @@ class Journal:
             raise UnknownEditError("there is no such edit") from None
 
     def _now(self) -> str:
-        return datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="milliseconds")
+        return _instant(self._clock())
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
@@ -629,6 +634,10 @@ class Journal:
 
                 fcntl.flock(held, fcntl.LOCK_EX)
             yield
+
+
+def _instant(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")
 
 
 def _temporary() -> str:

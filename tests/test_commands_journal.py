@@ -326,6 +326,13 @@ def test_when_it_was_applied_is_told_and_kept(root: Path, tmp_path: Path) -> Non
     assert [edit.applied for edit in Journal(root, tmp_path / "state").all()] == [later.applied, sooner.applied]
 
 
+def test_edits_are_listed_in_the_order_they_were_made_also_by_a_clock_that_stands(root: Path, tmp_path: Path) -> None:
+    for began in (0.0, 1_795_000_000.9999996):
+        journal = Journal(root, tmp_path / f"state {began}", clock=lambda began=began: began)  # type: ignore[misc]
+        made = [journal.propose(appended(root)).id for _ in range(20)]
+        assert [edit.id for edit in journal.all()] == made[::-1]
+
+
 def test_an_edit_is_shown_with_what_it_does_or_did(root: Path, journal: Journal) -> None:
     draft = Draft("deep/Project.md", (root / "deep/Project.md").read_bytes())
     draft.set_property("status", "done")
