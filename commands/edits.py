@@ -405,7 +405,10 @@ class Draft:
         blank = apart or not (both_lists or not above or above.lstrip().startswith("#") or _RULE.fullmatch(above))
         if before.endswith(("\n\n", "\r\n\r\n")) or not before.strip():
             blank = False
-        stop = "" if not self.text[at:].strip("\ufeff") or self.text[at : at + 2].startswith(("\n", "\r\n")) else "\n"
+        if self.text[at:].strip("\ufeff"):
+            stop = "" if self.text[at : at + 2].startswith(("\n", "\r\n")) else "\n"
+        else:
+            stop = "\n" if before.endswith("\n") else ""  # the note ends as it ended
         self._splices.append(_Splice(at, at, self._own_ends(ends + "\n" * blank + content + stop), why))
 
     def _add_property(self, name: str, value: str, why: str) -> None:

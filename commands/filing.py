@@ -1,117 +1,177 @@
-"""Works out what kept words mean for other notes: links to what they name, a line in each project's log, tasks done."""
+"""Works out what kept words mean for other notes: links, a synthesis, and what becomes of each project they touch."""
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from commands.capture import entry
 from commands.edits import Change, Draft, NotEditableError, TargetError
 from commands.entities import Entities, evidence, suggest
-from commands.survey import FINISHED, cite, is_open, status
-from context.calendar import Calendar
+from commands.routing import Candidate, Choice, Update, named, sentences
+from commands.survey import cite, is_open, status
+from context.calendar import Calendar, moment
 from context.maps import heading_paths
 from context.names import fold
 from context.note import Note, Task
-from context.scan import scan
 from context.search import words as telling
-from context.vault import NoteGoneError, Vault, kind
+from context.vault import NoteGoneError, Vault
 
-# Headings under which projects keep what happened.
+# Headings under which projects keep what happened, and what comes next.
 LOG_HEADINGS = frozenset({"log", "progress", "history", "journal", "updates", "project log", "work log"})
+NEXT_HEADINGS = frozenset({"next", "next action", "next actions", "next steps", "tasks", "to do", "todo", "actions"})
+NEXT_PROPERTIES = ("next", "next_action", "next-action", "next action")
+# The heading in the note of the day under which it is kept what the words come to.
+SYNTHESIS = "Synthesis"
 # A line of a log is read at a glance; the whole of the words stands in the note of the day.
 _LOG_CHARS = 240
+_SYNTHESIS_CHARS = 1000
 # A task of one telling word ("Clean") is named by chance.
 _TASK_WORDS = 2
-_SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n+")
-_NOT_A_WORD = re.compile(r"[\W_]+")
 
 
 def filing(
-    vault: Vault, calendar: Calendar, words: str, daily: str, *, heading: str, projects: Iterable[str] = (), kept: bool
+    vault: Vault,
+    entities: Entities,
+    calendar: Calendar,
+    words: str,
+    daily: tuple[str, bytes],
+    *,
+    heading: str,
+    choices: Sequence[Candidate],
+    choice: Choice | None = None,
+    synthesis: str = "",
 ) -> list[Change]:
     """The changes that file words which were kept in the note of the day. Nothing is guessed: who reads them decides.
 
+    Without a choice the rule is: every project the person named gets the sentences that name it as a line in its log,
+    and those of its open tasks are ticked of which all telling words were said. With one, what was chosen comes to it.
+
     Args:
-        vault: the vault, with the words in it if they are kept already.
+        vault: the vault.
+        entities: its names.
         calendar: the person's now.
         words: what they typed.
-        daily: the note of the day.
+        daily: path of the note of the day, and its bytes with the words in it.
         heading: the heading in it under which the words stand.
-        projects: paths of projects that the request names itself.
-        kept: whether the words stand in the note already; only then they are linked there.
+        choices: the projects the words may belong to.
+        choice: what was chosen of them; None when nothing could choose.
+        synthesis: what the words come to, on one line; "" for none.
     """
-    snapshot = vault.snapshot
-    entities = Entities(snapshot, private=True)
-    named = [snapshot.notes[path] for path in dict.fromkeys((*projects, *_named(entities, words)))]
-    touched = [note for note in named if kind(note) == "project" and status(note) not in FINISHED]
-    today = snapshot.notes.get(daily)
-    source = cite(today, heading, snapshot) if today is not None else ""
+    path, data = daily
+    source = cite(vault.snapshot.notes[path], heading, vault.snapshot) if path in vault.snapshot.notes else ""
     changes: list[Change] = []
-    if kept:
-        _add(changes, _linked(vault, entities, calendar, words, daily))
-    for note in touched:
-        said = _about(entities, words, note.path)
-        _add(changes, _logged(vault, note, calendar, words, said, source, number=len(changes) + 1))
+
+    def add(make: Callable[[int], Change | None]) -> None:
+        change = make(len(changes) + 1)
+        if change is not None and change.hunks:
+            changes.append(change)
+
+    add(lambda number: _day(vault, entities, calendar, words, path, data, synthesis, number))
+    for one in choices:
+        chosen = choice.updates.get(one.note.path) if choice else None
+        if chosen is None and not one.sure:
+            continue
+        update = chosen or Update()
+        said = _short(update.log or _about(entities, words, one.note.path))
+        done = {task for where, task in choice.finished if where == one.note.path} if choice else set()
+        add(
+            lambda number, note=one.note, said=said, update=update, done=done: _project(  # type: ignore[misc]
+                vault, note, calendar, words, f"{said} ({source})" if source else said, update, done, number
+            )
+        )
     return changes
 
 
-def _add(changes: list[Change], change: Change | None) -> None:
-    if change is not None and change.hunks:
-        changes.append(change)
+def synthesis_of(answer: str) -> str:
+    """What an answer comes to, on one line: the text of its first section, or of all of it when it has none."""
+    lines = answer.strip().split("\n")
+    first = next((place for place, line in enumerate(lines) if line.startswith("#")), -1)
+    rest = lines[first + 1 :]
+    end = next((place for place, line in enumerate(rest) if line.startswith("#")), len(rest))
+    told = " ".join(" ".join(line.strip().removeprefix("- ") for line in rest[:end]).split())
+    return told if len(told) <= _SYNTHESIS_CHARS and "```" not in told else ""
 
 
-def _named(entities: Entities, words: str) -> list[str]:
-    """The notes that words name, by a name of theirs, a link, or a tag made of one."""
-    snapshot = entities.snapshot
-    found = scan(words)
-    linked = [snapshot.names.resolve(link.target, "") for link in found.links]
-    tags = {_bare(tag) for tag in found.tags}
-    tagged = [path for path, one in entities.by_path.items() if tags and any(_bare(name) in tags for name in one.names)]
-    mentioned = [mention.path for mention in entities.mentions(words) if mention.path and mention.exact]
-    return [path for path in (*linked, *tagged, *mentioned) if path is not None and path in snapshot.notes]
-
-
-def _linked(vault: Vault, entities: Entities, calendar: Calendar, words: str, daily: str) -> Change | None:
-    """Links from the words to what they name, where they stand in the note of the day."""
-    line = entry(words, calendar, vault.snapshot.settings.time_format)
+def _day(
+    vault: Vault,
+    entities: Entities,
+    calendar: Calendar,
+    words: str,
+    daily: str,
+    data: bytes,
+    synthesis: str,
+    number: int,
+) -> Change | None:
+    """The note of the day: links from the words to what they name, and the synthesis."""
+    time_format = vault.snapshot.settings.time_format
+    line = entry(words, calendar, time_format)
     found = suggest(line, entities, evidence(vault, entities), source=daily)
     try:
-        draft = Draft(daily, vault.data(daily))
-    except (NoteGoneError, NotEditableError):
+        draft = Draft(daily, data)
+    except NotEditableError:
         return None
     at = draft.text.rfind(line.replace("\n", draft.line_end))
-    if not found.links or at < 0:
-        return None
-    for link in found.links:
+    for link in found.links if at >= 0 else ():
         moved = line.count("\n", 0, link.start) * (len(draft.line_end) - 1)
         draft.replace(at + link.start + moved, at + link.end + moved, link.text, why=f"link to {link.name}")
-    return _change(draft, 1)
+    if synthesis:
+        told = f"- {moment(time_format, calendar.now)} {synthesis}"
+        try:
+            draft.append_to((SYNTHESIS,), told, why="synthesis", ensure=True)
+            return draft.change(number)
+        except TargetError:
+            return _day(vault, entities, calendar, words, daily, data, "", number)
+    return _change(draft, number)
 
 
 def _about(entities: Entities, words: str, path: str) -> str:
     """The sentences that name a note, on one line; the first line of the words when none of them does."""
-    sentences = [part.strip() for part in _SENTENCE.split(words) if part.strip()]
-    told = [sentence for sentence in sentences if path in _named(entities, sentence)]
-    return _short(" ".join(" ".join(told or [words.strip().split("\n")[0]]).split()))
+    told = [sentence for sentence in sentences(words) if path in named(entities, sentence)]
+    return " ".join(" ".join(told or [words.strip().split("\n")[0]]).split())
 
 
-def _logged(
-    vault: Vault, note: Note, calendar: Calendar, words: str, said: str, source: str, *, number: int
+def _project(
+    vault: Vault,
+    note: Note,
+    calendar: Calendar,
+    words: str,
+    said: str,
+    update: Update,
+    finished: Collection[Task],
+    number: int,
 ) -> Change | None:
-    """A line in the log of a project, and ticks for its open tasks that the words tell as done."""
+    """A line in the log of a project, its status, its next action, and ticks for tasks that are done."""
     day = calendar.today
     try:
         draft = Draft(note.path, vault.data(note.path))
-    except (NoteGoneError, NotEditableError):
+        path = _heading(draft.note, LOG_HEADINGS)
+        if path:
+            draft.append_to(path, f"- {day.isoformat()}: {said}", why="log line")
+        if update.status and fold(update.status) != status(draft.note):
+            draft.set_property("status", update.status, why=f"status: {update.status}")
+        done = [task for task in draft.note.tasks if is_open(task) and (task in finished or _told(task, words))]
+        for task in done:
+            draft.tick(task, day, why=f"done: {task.text}")
+        _next(draft, update.next, done)
+    except (NoteGoneError, NotEditableError, TargetError):
         return None
-    path = next((path for _, path in heading_paths(draft.note) if fold(path[-1].strip()) in LOG_HEADINGS), None)
-    if path is not None:
-        try:
-            draft.append_to(path, f"- {day.isoformat()}: {said}" + (f" ({source})" if source else ""), why="log line")
-        except TargetError:
-            return None
-    for task in _done(draft.note.tasks, words):
-        draft.tick(task, day, why=f"done: {task.text}")
     return _change(draft, number)
+
+
+def _next(draft: Draft, action: str, done: Sequence[Task]) -> None:
+    """Write a next action where the note keeps them: in its property, else as a task below the fitting heading."""
+    note = draft.note
+    if not action or any(fold(task.text) == fold(action) for task in note.tasks if task not in done):
+        return
+    key = next((name for name in NEXT_PROPERTIES if isinstance(note.properties.get(name), str)), None)
+    if key is not None:
+        draft.set_property(key, action, why="next action")
+        return
+    path = _heading(note, NEXT_HEADINGS)
+    if path:
+        draft.append_to(path, f"- [ ] {action}", why="next action")
+
+
+def _heading(note: Note, names: Collection[str]) -> tuple[str, ...] | None:
+    return next((path for _, path in heading_paths(note) if fold(path[-1].strip()) in names), None)
 
 
 def _change(draft: Draft, number: int) -> Change | None:
@@ -121,24 +181,16 @@ def _change(draft: Draft, number: int) -> Change | None:
         return None
 
 
-def _done(tasks: Sequence[Task], words: str) -> list[Task]:
-    """Open tasks of which every telling word stands in the words, as a past tense or plural too."""
+def _told(task: Task, words: str) -> bool:
+    """Whether every telling word of a task stands in the words, as a past tense or plural too."""
     have = {_stem(word) for word in telling(words)}
-    found = []
-    for task in tasks:
-        wanted = {_stem(word) for word in telling(task.text)}
-        if is_open(task) and len(wanted) >= _TASK_WORDS and wanted <= have:
-            found.append(task)
-    return found
+    wanted = {_stem(word) for word in telling(task.text)}
+    return len(wanted) >= _TASK_WORDS and wanted <= have
 
 
 def _stem(word: str) -> str:
     """The beginning of a word: enough to see "ordered" in "order" and "plums" in "plum"."""
     return word if len(word) < 4 else word[: max(4, len(word) - 3)] if len(word) > 6 else word[:4]
-
-
-def _bare(name: str) -> str:
-    return _NOT_A_WORD.sub("", fold(name))
 
 
 def _short(text: str) -> str:

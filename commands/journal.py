@@ -272,7 +272,8 @@ class Journal:
         """
         changes = tuple(changes)
         for change in changes:
-            check_place(self.root, change.path, new=not change.base)
+            # The note may be made by an edit that was proposed before this one.
+            check_place(self.root, change.path, new=not change.base, gone=True)
         with self._alone():
             # Later than the one before, also by a clock that stands: edits are listed in the order they were made.
             self._latest = max(self._clock(), self._latest + _TICK)

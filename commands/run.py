@@ -13,19 +13,35 @@ from commands import events, health
 from commands.brief import ANSWERS, Matter, facts
 from commands.capture import capture
 from commands.check import citations
+from commands.edits import change_of
+from commands.entities import Entities
 from commands.events import FINAL, Event
-from commands.filing import filing
+from commands.filing import filing, synthesis_of
 from commands.gate import Gate
 from commands.gather import WAYS, Gathering
 from commands.house import House
 from commands.journal import ClashError, ConfirmError
 from commands.places import PlaceError
+from commands.routing import (
+    ANSWER_TOKENS,
+    QUESTION_TOKENS,
+    Candidate,
+    Choice,
+    ChoiceError,
+    candidates,
+    complexity,
+    question,
+    read_choice,
+    schema,
+    states,
+)
 from commands.select import Selected, Selection, build, gathering, kept_receipt
 from commands.select import replay as replay_receipt
 from context.assemble import BYTES4, Context, Counter, Passage
 from context.cache import digest
 from context.calendar import WEEKDAYS, Calendar, CalendarError, calendar
 from context.query import scope, select
+from context.vault import NoteGoneError
 from inference.node import (
     ContextTooLarge,
     DeadlineExceeded,
@@ -51,6 +67,8 @@ _DEFAULT_BUDGET = 4000
 _ANSWER_SCHEMA = 1
 # A note may be saved by the person in the moment their words go into it; then it is read anew.
 _TRIES = 5
+# A model that chose what is not there is told so, once.
+_CHOICES = 2
 _COUNTS = ("prompt_eval_count", "completion_tokens")
 _NOTHING = Context((), (), 0, 0, "")
 # What the window leaves for passages is rounded down to whole steps of so many tokens: an edit elsewhere that makes the
@@ -117,6 +135,7 @@ class _Job:
         began: the same by the clock that timings are taken with.
         edits: what was written or is proposed.
         ready, gate: how far it has come.
+        routing, choice: which projects the words may belong to, and what a model chose of them.
     """
 
     house: House
@@ -135,6 +154,8 @@ class _Job:
     edits: list[dict[str, Any]] = field(default_factory=list)
     ready: "_Ready | None" = None
     gate: Gate | None = None
+    routing: "_Routing | None" = None
+    choice: Choice | None = None
 
     def clock(self, name: str) -> None:
         """Note the milliseconds since the run began."""
@@ -148,6 +169,15 @@ class _Job:
             return True
         inside = self.earlier is not None and _stays_inside(self.house, self.earlier.node)
         return inside and any(note.private for note in notes.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _Routing:
+    """The vault's names, the projects that words may belong to, and what a project's status may be."""
+
+    entities: Entities
+    choices: tuple[Candidate, ...]
+    states: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,6 +352,8 @@ async def _answer(job: _Job, decision: Decision | None, fault: InferenceError | 
             fault, gate = error, _gate(job, ready)
     if fault is not None:
         _say_fault(job, fault)
+    elif decision is not None and job.edits:
+        await _choose(job, decision, ready, gate)
     if (decision is None or fault is not None) and not job.request.dry_run:
         await asyncio.to_thread(_alone, job, ready.matter, gate)
     await _finish(job, ready, decision, gate, cached=cached)
@@ -363,16 +395,25 @@ def _file(job: _Job) -> bool:
     vault, journal, request = job.house.vault, job.house.journal, job.request
     if journal is None:
         return False
-    project = scope(request.scope).project
-    path = vault.snapshot.names.resolve(project, "") if project else None
+    kept = change_of(job.edits[0]["changes"][0])
+    try:
+        data: bytes | None = vault.data(kept.path)
+    except NoteGoneError:
+        data = None
+    if job.edits[0]["status"] != "applied":
+        # What comes to the note of the day is for the version that it has once the words are in it.
+        data = kept.apply(data)
+    routing = _routing(job, private=True)
     changes = filing(
         vault,
+        routing.entities,
         job.calendar,
         request.text,
-        job.edits[0]["changes"][0]["path"],
+        (kept.path, data or b""),
         heading=job.house.settings.capture_heading,
-        projects=[path] if path else [],
-        kept=job.edits[0]["status"] == "applied",
+        choices=routing.choices,
+        choice=job.choice,
+        synthesis=synthesis_of(job.gate.given) if job.gate is not None and "model" not in job.degraded else "",
     )
     if not changes:
         return False
@@ -387,6 +428,91 @@ def _file(job: _Job) -> bool:
             vault.refresh()
     job.edits.append(edit.as_dict())
     return True
+
+
+def _routing(job: _Job, *, private: bool) -> _Routing:
+    """The projects the words may belong to; looked for once. Searches: runs in a thread."""
+    if job.routing is None:
+        vault, request = job.house.vault, job.request
+        snapshot = vault.snapshot
+        project = scope(request.scope).project
+        path = snapshot.names.resolve(project, "") if project else None
+        entities = Entities(snapshot, private=True)
+        found = candidates(vault, entities, request.text, projects=[path] if path else [], private=private)
+        job.routing = _Routing(entities, found, states(snapshot, private=private))
+    return job.routing
+
+
+async def _choose(job: _Job, decision: Decision, ready: _Ready, gate: Gate) -> None:
+    """Let the model choose among the projects that the words may belong to, once more if what it says is no choice.
+
+    It is asked behind its own answer, so the node reads only the question anew. Should it not choose, the rule does.
+    """
+    inside = _stays_inside(job.house, decision.node)
+    routing = await asyncio.to_thread(_routing, job, private=inside)
+    shown = [one for one in routing.choices if inside or not one.note.private]
+    if not shown:
+        return
+    asked = question(shown, routing.states)
+    messages = (*ready.messages, Message("assistant", gate.given), Message("user", asked))
+    for _ in range(_CHOICES):
+        try:
+            said = await _ask(job, decision, messages, schema(shown, routing.states))
+            job.choice = _clean(job, read_choice(said, shown, routing.states))
+        except ChoiceError as error:
+            messages = (
+                *messages,
+                Message("assistant", said),
+                Message("user", f"That cannot be used: {error}. {asked}"),
+            )
+        except InferenceError as error:
+            job.findings.append(_notice(error.code, f"The words were filed by rule: {error}", error.hint))
+            break
+        else:
+            return
+    else:
+        hint = "Name the project in your words, or with #project, when one is missing."
+        job.findings.append(_notice("no_choice", f"{decision.model} chose no projects; the rule did.", hint))
+    job.degraded.append("routing")
+
+
+async def _ask(job: _Job, decision: Decision, messages: Sequence[Message], form: Mapping[str, Any]) -> str:
+    """One answer in a form, whole.
+
+    Raises:
+        InferenceError: see `inference.node`; also when question and answer do not fit the window.
+    """
+    counter = _counter(decision)
+    tokens = _tokens(messages, counter)
+    if tokens + ANSWER_TOKENS > decision.num_ctx:
+        hint = "Name a tier with a larger window, or file less at once."
+        message = f"choosing projects takes about {tokens} tokens, and {decision.model} takes {decision.num_ctx}"
+        raise ContextTooLarge(message, prompt_tokens=tokens, num_ctx=decision.num_ctx, hint=hint)
+    parts: list[str] = []
+
+    def on_phase(name: str, _: str, n: int, total: int) -> None:
+        job.emit(events.phase(name, "which projects it belongs to", n, total))
+
+    stream = job.house.fleet.chat(decision, messages, answer_tokens=ANSWER_TOKENS, on_phase=on_phase, schema=form)
+    async with aclosing(stream) as chunks:
+        async for chunk in chunks:
+            parts.append(chunk.text)
+            if chunk.usage is not None:
+                _compare(job, {"prompt_eval_count": chunk.usage.prompt_eval_count, "prompt_tokens": tokens})
+    return "".join(parts)
+
+
+def _clean(job: _Job, choice: Choice) -> Choice:
+    """The choice with its texts through a gate of their own: they go into notes."""
+
+    def through(text: str) -> str:
+        gate = Gate(job.house.vault.snapshot, [job.request.text])
+        gate.feed(text)
+        gate.finish()
+        return " ".join(gate.given.split())
+
+    updates = {path: replace(one, log=through(one.log), next=through(one.next)) for path, one in choice.updates.items()}
+    return replace(choice, updates=updates)
 
 
 def _gate(job: _Job, ready: _Ready) -> Gate:
@@ -410,21 +536,23 @@ def _can_do_without(prompt: Prompt, error: InferenceError) -> bool:
 
 def _decide(job: _Job) -> tuple[Decision | None, InferenceError | None]:
     """The node and model, or why there is none although the command could do without."""
-    request, fleet = job.request, job.house.fleet
-    if job.prompt.tier == "none":
+    request, fleet, prompt = job.request, job.house.fleet, job.prompt
+    if prompt.tier == "none":
         return None, None
-    wanted = Wanted(
-        command=job.prompt.name, tier=request.tier or "", model=request.model or "", node=request.node or ""
-    )
+    tier, task = prompt.tier, ""
+    if prompt.complex_tier != tier:
+        hard = complexity(request.text, more=bool(request.selection or request.follows))
+        tier, task = (prompt.complex_tier, f"complex words ({hard})") if hard else (tier, "simple words")
+    wanted = Wanted(prompt.name, tier=request.tier or "", model=request.model or "", node=request.node or "", task=task)
     try:
-        return fleet.decide(replace(wanted, private=job.private), job.prompt.tier), None
+        return fleet.decide(replace(wanted, private=job.private), tier), None
     except NodeUnavailable as error:
         return None, error
     except NothingFits as error:
         if not job.private:
             raise
         # Whatever else is wrong with the request is said; words that no node may see are answered by the vault alone.
-        decide(fleet.profile, wanted, default_tier=job.prompt.tier, healthy={}, id="")
+        decide(fleet.profile, wanted, default_tier=tier, healthy={}, id="")
         return None, error
 
 
@@ -488,6 +616,8 @@ def _prepare(job: _Job, decision: Decision | None, counter: Counter) -> _Ready:
                 f"the text alone is about {bare} tokens, and {decision.model} takes {decision.num_ctx} with the answer",
                 "Shorten the text, or name a tier with a larger window.",
             )
+        if prompt.writes:  # the model is asked once more, behind its answer
+            room = max(0, room - QUESTION_TOKENS - ANSWER_TOKENS)
         if room < wanted.budget:
             wanted = replace(wanted, budget=room // _STEP * _STEP)
     selected = build(house.vault, house.cache, wanted, found)

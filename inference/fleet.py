@@ -4,9 +4,10 @@ import asyncio
 import secrets
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Any
 
 from inference.node import Chat, Chunk, Message, Node, NodeState, NodeUnavailable, Usage
 from inference.policy import Decision, Wanted, decide
@@ -98,7 +99,13 @@ class Fleet:
         return decision
 
     async def chat(
-        self, decision: Decision, messages: Sequence[Message], *, on_phase: OnPhase, answer_tokens: int | None = None
+        self,
+        decision: Decision,
+        messages: Sequence[Message],
+        *,
+        on_phase: OnPhase,
+        answer_tokens: int | None = None,
+        schema: Mapping[str, Any] | None = None,
     ) -> AsyncGenerator[Chunk, None]:
         """Wait for a place at the node, then stream the answer. Closing the iterator, or cancelling it, ends both.
 
@@ -108,6 +115,7 @@ class Fleet:
             on_phase: told "queued" with the place in the line and its length while waiting, then once, before the first
                 chunk, "loading" if the model is not in memory, else "thinking".
             answer_tokens: the most the answer may have, if less than the decision reserves.
+            schema: JSON Schema that the node is asked to keep the answer to; not every node does.
 
         Raises:
             InferenceError: see `inference.node`. The deadline is the caller's business.
@@ -120,7 +128,7 @@ class Fleet:
             if absence := self._absence(decision.node):
                 raise NodeUnavailable(absence.message, hint=absence.hint)
             try:
-                async with aclosing(self._stream(Chat(runner, tuple(messages), tokens), on_phase)) as chunks:
+                async with aclosing(self._stream(Chat(runner, tuple(messages), tokens, schema), on_phase)) as chunks:
                     async for chunk in chunks:
                         yield chunk
             except NodeUnavailable as error:

@@ -18,6 +18,7 @@ class Wanted:
         model: the node's name for a model, or the name of a runner.
         node: the name of a node.
         private: whether private notes are in the prompt.
+        task: what the command has to do and why that is so, for example "simple words"; it chose the default tier.
     """
 
     command: str
@@ -25,6 +26,7 @@ class Wanted:
     model: str = ""
     node: str = ""
     private: bool = False
+    task: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +170,8 @@ def _rule(profile: Profile, wanted: Wanted, default_tier: str) -> _Rule:
     label = f"tier {tier}" if tier else f"runner {target}"
     if wanted.command in profile.commands:
         return _Rule("command", tier, order, strict=True, says=f"Profile {profile.name} gives {wanted.command} {label}")
-    return _Rule("default", tier, order, strict=True, says=f"The prompt of {wanted.command} names {label}")
+    says = f"The prompt of {wanted.command} names {label}" + (f" for {wanted.task}" if wanted.task else "")
+    return _Rule("default", tier, order, strict=True, says=says)
 
 
 def _reason(profile: Profile, wanted: Wanted, rule: _Rule, runner: RunnerProfile, healthy: Mapping[str, bool]) -> str:

@@ -23,6 +23,7 @@ _KEYS = frozenset(
         "description",
         "argument-hint",
         "tier",
+        "complex-tier",
         "gather",
         "budget",
         "answer",
@@ -51,6 +52,7 @@ class Prompt:
         description: one line for people.
         argument_hint: what may follow the command, for example "[topic]".
         tier: the class of work: fast, balanced, deep, or none for a command that needs no model.
+        complex_tier: the class of work when the person's words are complex; the same as `tier` unless it is named.
         gather: way of gathering → part of the budget (0..1) kept for it, in order of priority.
         budget: tokens of context at most.
         answer: tokens of the answer at most.
@@ -67,6 +69,7 @@ class Prompt:
     description: str
     argument_hint: str
     tier: str
+    complex_tier: str
     gather: Mapping[str, float]
     budget: int
     answer: int
@@ -133,6 +136,7 @@ def parse(
         "description": front.text("description"),
         "argument_hint": front.text("argument-hint", ""),
         "tier": front.one_of("tier", TIERS),
+        "complex_tier": front.one_of("complex-tier", TIERS, front.one_of("tier", TIERS)),
         "gather": front.shares("gather", gathers),
         "budget": front.whole("budget", 500, 200_000),
         "answer": front.whole("answer", 100, 32_000),

@@ -99,7 +99,8 @@ def _value(schema: Mapping[str, Any], text: str) -> Any:
         properties = schema.get("properties", {})
         return {name: _value(properties.get(name, {}), text) for name in properties or schema.get("required", ())}
     if kind == "array":
-        return [_value(schema.get("items", {"type": "string"}), text)] * max(1, schema.get("minItems", 1))
+        count = min(max(1, schema.get("minItems", 1)), schema.get("maxItems", 1_000))
+        return [_value(schema.get("items", {"type": "string"}), text)] * count
     numbers = {"integer": schema.get("minimum", 1), "number": schema.get("minimum", 0.5)}
     plain = {"boolean": True, "null": None, **numbers}
     return plain[kind] if kind in plain else text[: schema.get("maxLength", len(text))]

@@ -1,13 +1,16 @@
 """Filing: what kept words mean for other notes, proposed and never guessed; applied all together or not at all."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from commands.capture import capture
+from commands.entities import Entities
 from commands.filing import filing
 from commands.journal import Journal
+from commands.routing import candidates
 from context.calendar import calendar
 from context.vault import Vault
 from tests.houses import done, house, ran
@@ -29,14 +32,17 @@ def vault(tmp_path: Path) -> Vault:
     return open_vault(tmp_path / "vault", VAULT)
 
 
-def filed(vault: Vault, words: str, **options: Any) -> dict[str, str]:
+def filed(vault: Vault, words: str, projects: Sequence[str] = (), **options: Any) -> dict[str, str]:
     """What the notes would say: path → the lines that are new."""
     journal = Journal(vault.root, vault.root.parent / "state")
     change = capture(vault, NOW, words, "Log")
     journal.apply(journal.propose([change]).id)
     vault.refresh()
     found = {}
-    for one in filing(vault, NOW, words, change.path, heading="Log", kept=True, **options):
+    entities = Entities(vault.snapshot, private=True)
+    day = (change.path, vault.data(change.path))
+    choices = candidates(vault, entities, words, projects=projects)
+    for one in filing(vault, entities, NOW, words, day, heading="Log", choices=choices, **options):
         before = vault.data(one.path).decode()
         after = one.apply(before.encode()).decode()
         found[one.path] = "\n".join(line for line in after.split("\n") if line not in before.split("\n"))
@@ -115,7 +121,7 @@ def test_a_run_proposes_all_of_it_as_one_edit_and_applies_it_when_asked(vault: V
 def test_where_nothing_is_written_the_proposal_is_still_made(vault: Vault) -> None:
     edits = done(ran(house(vault), "update", text="the Quince Wall stands", apply="none"))["edits"]
     assert [edit["status"] for edit in edits] == ["proposed", "proposed"]
-    assert [change["path"] for change in edits[1]["changes"]] == ["Projects/Quince Wall.md"]
+    assert [change["path"] for change in edits[1]["changes"]] == ["2025-09-14.md", "Projects/Quince Wall.md"]
 
 
 def test_each_project_gets_the_sentences_that_name_it(tmp_path: Path) -> None:

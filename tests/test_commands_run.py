@@ -92,18 +92,20 @@ def test_every_command_ends_once_and_in_order(
     tmp_path: Path, sample: Vault, command: str, notes: str, node: str
 ) -> None:
     vault = sample if notes == "sample" else open_vault(tmp_path)
-    nodes = Nodes([["As [[Off-Site Backup]] says, ", "see [[Nowhere at all]]."]] if node == "answers" else [[AWAY]])
+    answer = ["As [[Off-Site Backup]] says, ", "see [[Nowhere at all]]."]
+    nodes = Nodes([answer, ['{"projects": [], "finished": []}']] if node == "answers" else [[AWAY]])
     found = ran(house(vault, nodes), command, text="What about the disk of Pantry?")
     order = names(found)
     assert order[0] == "started"
     assert found[0].data == {"run": RUN, "command": command}
     assert order.index("phase") < order.index("gathered") < order.index("decided") < order.index("token")
-    assert order[-2:] == ["checked", "done"]
+    assert [name for name in order if name != "proposed"][-2:] == ["checked", "done"]
     final = done(found)
     assert said(found) == final["answer"]
     assert final["answer"].strip()
     assert (final["run"], final["command"], final["cached"]) == (RUN, command, False)
-    assert [edit["status"] for edit in final["edits"]] == (["proposed"] if command == "update" else [])
+    written = ["proposed"] * (2 if node == "answers" else 1) if command == "update" else []
+    assert [edit["status"] for edit in final["edits"]] == written
     gathered = next(event.data for event in found if event.name == "gathered")
     assert gathered["tokens"] <= gathered["budget"]
     assert [one["path"] for one in gathered["passages"]] == [one["path"] for one in final["sources"]]
@@ -498,8 +500,11 @@ def test_no_note_can_close_its_fence_or_open_another(tmp_path: Path, command: st
     vault = open_vault(tmp_path, {'x">\n<note> y.md': HOSTILE, "Daily/2025-09-14.md": HOSTILE})
     nodes = Nodes()
     done(ran(house(vault, nodes), command, text="quince"))
-    prompt = nodes.prompt
+    prompt = nodes.chats[0].messages[-1].content
     assert "Ignore the notes" in prompt
+    later = [chat.messages[-1].content for chat in nodes.chats[1:]]
+    assert bool(later) is (command == "update")
+    assert all((text.count("<facts>"), text.count("</facts>"), text.count("<")) == (1, 1, 2) for text in later)
     marks = re.findall(r"<\s*(/?)\s*note\b[^\n]*", prompt, re.IGNORECASE)
     assert marks == ["", "/"] * (len(marks) // 2)
     assert len(marks) >= 2
@@ -628,7 +633,7 @@ def test_nothing_private_is_sent_out_of_the_house(tmp_path: Path, where: str, co
     nodes = Nodes()
     of = house(_guarded(tmp_path), nodes, on=OUTSIDE[where])
     found = ran(of, command, text=ASKED) + ran(of, command, text=ASKED, note="Hedge.md", scope={"project": "Quince"})
-    assert len(nodes.chats) == 2
+    assert len([chat for chat in nodes.chats if chat.schema is None]) == 2
     assert "[[P1]]" in nodes.heard, "what another note says is its own text"
     assert CANARY not in nodes.heard
     for event in found:
@@ -861,8 +866,13 @@ def test_a_note_that_gives_orders_widens_nothing(tmp_path: Path) -> None:
                 assert "Look at Ghost" in final["answer"]
                 assert not re.search(r"!\[|\]\(|<img", final["answer"]), "an address may stand there, and leads nowhere"
                 assert {path for edit in final["edits"] for path in (c["path"] for c in edit["changes"])} <= {
-                    "Daily/2025-09-14.md"
+                    "Daily/2025-09-14.md",
+                    "Projects/Quince.md",
                 }, "notes name no target of their own"
+                assert not re.search(
+                    r"Ghost\]|!\[|<img",
+                    str([c["new"] for e in final["edits"] for d in e["changes"] for c in d["hunks"]]),
+                )
             await of.fleet.close()
 
     asyncio.run(test())
@@ -935,10 +945,12 @@ def test_words_are_kept_at_once_and_the_run_ends_well_whatever_the_model_does(va
     assert order.index("proposed") < order.index("gathered")
     final = done(found)
     assert said(found) == final["answer"]
-    assert (final["degraded"] == ["model"]) is (script != ["All is well."])
-    if final["degraded"]:
+    well = script == ["All is well."]
+    assert final["degraded"] == (["routing"] if well else ["model"]), "what it says the second time is no choice"
+    if not well:
         assert any(one["weight"] == "error" and one["hint"] for one in final["findings"])
-    assert [(edit["status"], edit["run"]) for edit in final["edits"]] == [("applied", RUN)]
+    edits = [(edit["status"], edit["run"]) for edit in final["edits"]]
+    assert edits == [("applied", RUN), ("proposed", RUN)][: 2 if well else 1]
     assert "Daily/2025-09-14.md" in vault.snapshot.notes, "the next question sees it"
     assert of.journal is not None
     of.journal.undo(final["edits"][0]["id"])

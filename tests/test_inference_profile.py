@@ -257,7 +257,8 @@ def test_an_unknown_name_lists_the_profiles_there_are() -> None:
 @pytest.mark.parametrize("name", shipped())
 def test_every_shipped_profile_serves_every_command(name: str) -> None:
     profile = load(name)
-    assert set(profile.commands) == {"orient", "update", "plan", "research", "validate", "ask"}
+    by_prompt = {"update"}  # its words decide, see `commands.routing.complexity`
+    assert set(profile.commands) | by_prompt == {"orient", "update", "plan", "research", "validate", "ask"}
     assert set(profile.tiers) == {"fast", "balanced", "deep"}
     assert profile.description
     for setting in profile.settings:
@@ -283,7 +284,6 @@ def test_the_default_profile_is_what_a_10_gb_card_was_planned_for() -> None:
     assert not any(one.think or one.offload for one in (small, middle, deep))
     assert dict(profile.commands) == {
         "orient": "fast",
-        "update": "balanced",
         "plan": "balanced",
         "research": "deep",
         "validate": "deep",
