@@ -150,7 +150,7 @@ def _project(
         done = [task for task in draft.note.tasks if is_open(task) and (task in finished or _told(task, words))]
         for task in done:
             draft.tick(task, day, why=f"done: {task.text}")
-        _next(draft, update.next, done)
+        _next(draft, _short(update.next), done)
     except (NoteGoneError, NotEditableError, TargetError):
         return None
     return _change(draft, number)

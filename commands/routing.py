@@ -29,6 +29,7 @@ SIMPLE_SENTENCES = 3
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n+")
 _NOT_A_WORD = re.compile(r"[\W_]+")
 _BLANKS = re.compile(r"\s+")
+_LEADING = re.compile(r"^(?:(?:[#>*+-]+|\[.\]|\d{4}-\d\d-\d\d:?)(?: |$))+")
 
 
 class ChoiceError(ValueError):
@@ -267,12 +268,17 @@ def _update(row: Any, choices: Sequence[Candidate], words: Sequence[str]) -> tup
     if state and fold(state) not in {fold(word) for word in words}:
         raise ChoiceError(f'"status" may only be empty or one of: {", ".join(words) or "nothing"}')
     written = next((word for word in words if fold(word) == fold(state)), "")
-    return choices[number - 1].note.path, Update(_line(log), written, _line(following))
+    return choices[number - 1].note.path, Update(_plain(log), written, _plain(following))
 
 
 def _line(text: str) -> str:
     """A text on one line."""
     return _BLANKS.sub(" ", text).strip()
+
+
+def _plain(text: str) -> str:
+    """A model's sentence as it goes into a line of a list: without marks or a date of its own before it."""
+    return _LEADING.sub("", _line(text))
 
 
 def _told(text: str) -> str:

@@ -453,18 +453,13 @@ async def _choose(job: _Job, decision: Decision, ready: _Ready, gate: Gate) -> N
     shown = [one for one in routing.choices if inside or not one.note.private]
     if not shown:
         return
-    asked = question(shown, routing.states)
-    messages = (*ready.messages, Message("assistant", gate.given), Message("user", asked))
+    asked, before = question(shown, routing.states), (*ready.messages, Message("assistant", gate.given))
     for _ in range(_CHOICES):
         try:
-            said = await _ask(job, decision, messages, schema(shown, routing.states))
+            said = await _ask(job, decision, (*before, Message("user", asked)), schema(shown, routing.states))
             job.choice = _clean(job, read_choice(said, shown, routing.states))
         except ChoiceError as error:
-            messages = (
-                *messages,
-                Message("assistant", said),
-                Message("user", f"That cannot be used: {error}. {asked}"),
-            )
+            asked += f"\nAn answer before this one could not be used: {error}."
         except InferenceError as error:
             job.findings.append(_notice(error.code, f"The words were filed by rule: {error}", error.hint))
             break

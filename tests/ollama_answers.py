@@ -19,6 +19,8 @@ _FENCE = re.compile(r"^\s*(```|~~~).*?(?:^\s*\1|\Z)", re.MULTILINE | re.DOTALL)
 _NOT_PROSE = re.compile(r"^\s*(?:#|---|<|\||[\w-]+::?(?:\s|$)|\W*SAY:|$)")
 _PIECE = re.compile(r"\s*\S{1,6}|\s+\Z")
 _PER_SECTION = 2
+# A field of a form is about a sentence, in characters.
+_FIELD = 200
 
 
 def rendered(messages: Sequence[Mapping[str, Any]]) -> str:
@@ -103,7 +105,7 @@ def _value(schema: Mapping[str, Any], text: str) -> Any:
         return [_value(schema.get("items", {"type": "string"}), text)] * count
     numbers = {"integer": schema.get("minimum", 1), "number": schema.get("minimum", 0.5)}
     plain = {"boolean": True, "null": None, **numbers}
-    return plain[kind] if kind in plain else text[: schema.get("maxLength", len(text))]
+    return plain[kind] if kind in plain else text[: schema.get("maxLength", _FIELD)]
 
 
 def vector(text: str, width: int) -> list[float]:

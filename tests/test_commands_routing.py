@@ -116,6 +116,16 @@ def test_a_choice_is_read_whatever_stands_around_it(vault: Vault) -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "kept"),
+    [("- [ ] Taste it", "Taste it"), ("## 2025-09-14: Racked", "Racked"), ("-5 degrees", "-5 degrees"), ("- ", "")],
+)
+def test_marks_before_a_sentence_are_left_out(vault: Vault, said: str, kept: str) -> None:
+    answer = json.dumps({"projects": [{"project": 1, "log": said, "next": said}]})
+    (update,) = read_choice(answer, choices_of(vault), ()).updates.values()
+    assert (update.log, update.next) == (kept, kept)
+
+
+@pytest.mark.parametrize(
     "answer",
     [
         "",
