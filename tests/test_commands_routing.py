@@ -42,7 +42,7 @@ VAULT: dict[str, Any] = {
     "Projects/Press.md": PROJECT.format(name="Press", about="The cider press.", task="Oil it").replace(
         "active", "done"
     ),
-    "Secret/Cider Plot.md": "---\ntype: project\nstatus: hidden\nprivate: true\n---\ncider\n",
+    "Secret/Cider Plot.md": "---\ntype: project\nstatus: hidden\nprivate: true\n---\ncider\n- [ ] Bury the kanarie\n## Log\n",
     "Templates/Project.md": PROJECT.format(name="x", about="cider", task="y"),
     ".obsidian/templates.json": '{"folder": "Templates"}',
 }
@@ -314,6 +314,29 @@ def test_a_window_too_small_for_the_question_leaves_it_to_the_rule(vault: Vault)
     final = done(ran(house(vault, nodes, on=profile(num_ctx=1350)), "update", text=WORDS))
     assert (len(nodes.chats), final["degraded"]) == (1, ["routing"])
     assert final["findings"][0]["code"] == "context_too_large"
+
+
+def test_notes_leave_room_for_the_question(tmp_path: Path) -> None:
+    long = {
+        f"Cider {n}.md": f"# Cider {n}\n" + "Cider stands in the cellar and waits for its day. " * 60 for n in range(20)
+    }
+    vault = open_vault(tmp_path / "vault", VAULT | long)
+    nodes = Nodes([[ANSWER], [json.dumps(CHOICE)]])
+    final = done(ran(house(vault, nodes, on=profile(num_ctx=4096)), "update", text=WORDS))
+    assert (len(nodes.chats), final["degraded"]) == (2, [])
+    assert final["usage"]["prompt_tokens"] > 4096 - 700 - QUESTION_TOKENS - ANSWER_TOKENS - 200, (
+        "and no more than need be"
+    )
+
+
+def test_a_private_project_is_filed_here_and_told_to_no_node_outside(vault: Vault) -> None:
+    nodes = Nodes([[ANSWER], [json.dumps(CHOICE)]])
+    of = house(vault, nodes, on=profile("cloud"))
+    final = done(ran(of, "update", text=f"Cider Plot. {WORDS}", apply="all"))
+    assert [chat.schema is None for chat in nodes.chats] == [True, False]
+    assert "kanarie" not in nodes.heard
+    assert final["degraded"] == []
+    assert "- 2025-09-14: Cider Plot." in (vault.root / "Secret/Cider Plot.md").read_text()
 
 
 def test_nothing_is_asked_where_no_project_fits(vault: Vault) -> None:
