@@ -322,7 +322,7 @@ def test_notes_leave_room_for_the_question(tmp_path: Path) -> None:
     }
     vault = open_vault(tmp_path / "vault", VAULT | long)
     nodes = Nodes([[ANSWER], [json.dumps(CHOICE)]])
-    final = done(ran(house(vault, nodes, on=profile(num_ctx=4096)), "update", text=WORDS))
+    final = done(ran(house(vault, nodes, on=profile(num_ctx=4096)), "update", text=WORDS, gather=["search"]))
     assert (len(nodes.chats), final["degraded"]) == (2, [])
     assert final["usage"]["prompt_tokens"] > 4096 - 700 - QUESTION_TOKENS - ANSWER_TOKENS - 200, (
         "and no more than need be"
