@@ -232,9 +232,11 @@ class Draft:
         )
 
     def replace(self, start: int, end: int, new: str, *, why: str = "replace") -> None:
-        """Put new text in place of a range, in characters of the text."""
+        """Put new text in place of a range, in characters of the text. A byte order mark is no text and stays first."""
         if not 0 <= start <= end <= len(self.text):
             raise TargetError("the range to replace is not in the note")
+        if start == 0 and self.text.startswith("\ufeff"):
+            start, end, new = 1, max(end, 1), new.removeprefix("\ufeff")
         self._splices.append(_Splice(start, end, self._own_ends(new), why))
 
     def tick(self, task: Task, day: date | None = None, *, why: str = "tick") -> None:

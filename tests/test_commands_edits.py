@@ -280,6 +280,18 @@ def test_places_are_told_in_bytes_and_in_utf_16_without_the_mark(text: str) -> N
     assert wide[2 * hunk.start16 : 2 * hunk.end16].decode("utf-16-le") == "x"
 
 
+@pytest.mark.parametrize(
+    ("start", "end", "new"), [(0, 0, "y"), (0, 1, "y"), (0, 2, "y"), (1, 2, "y"), (0, 2, "\ufeffy")]
+)
+def test_the_byte_order_mark_stays_first_and_alone(start: int, end: int, new: str) -> None:
+    draft = Draft("x.md", "\ufeffx🚀".encode())
+    draft.replace(start, end, new)
+    change = draft.change()
+    old = "x" if end == 2 else ""
+    assert change.apply("\ufeffx🚀".encode()) == f"\ufeffy{'x'.removeprefix(old)}🚀".encode()
+    assert [(hunk.start, hunk.start16, hunk.end16, hunk.old) for hunk in change.hunks] == [(3, 0, len(old), old)]
+
+
 def _outside(before: bytes, after: bytes, change: Change) -> None:
     """Every byte outside the hunks is where it was, in order."""
     at_before = at_after = 0
