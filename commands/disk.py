@@ -72,7 +72,9 @@ class Disk:
             try:
                 rest = memoryview(data)
                 while rest:
-                    rest = rest[self._os.write(handle, rest) :]
+                    if not (count := self._os.write(handle, rest)):
+                        raise OSError(errno.EIO, "not written", str(path))
+                    rest = rest[count:]
                 if mode != 0o600:
                     self._os.chmod(path, mode)
                 if durable:

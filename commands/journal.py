@@ -397,6 +397,8 @@ class Journal:
     def _write(self, change: Change) -> _Write:
         path = check_place(self.root, change.path, new=not change.base)
         now = self._disk.read(path)
+        if now == b"":  # an editor may be about to write what it emptied, and would write it into a file we took away
+            now = self._settled(path, now)
         try:
             after = change.apply(now) if change.hunks else now
         except StaleError:
@@ -523,6 +525,8 @@ class Journal:
         """Take away the old text that came out, unless an editor that had it open wrote into it since."""
         temporary = (self.root / write.path).with_name(write.temporary)
         out = self._look(temporary)
+        if out == b"":
+            out = self._settled(temporary, out)
         if out is not None and out not in (write.before, write.after):
             out = self._settled(temporary, out)
             self._keep(identity, write.path, out)

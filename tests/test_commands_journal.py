@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -211,6 +212,41 @@ def test_what_an_editor_writes_into_the_old_text_is_kept(root: Path, tmp_path: P
     assert done.kept == ("Map.md",)
     assert [place.read_text() for place in journal.folder.glob("*.kept.*")] == ["typed on"]
     assert "- new" in (root / "Map.md").read_text()
+
+
+def test_an_editor_that_emptied_the_note_to_write_it_anew_loses_nothing(root: Path, journal: Journal) -> None:
+    (root / "Map.md").write_bytes(b"")
+    edit = journal.propose(appended(root, "Map.md"))
+    with (root / "Map.md").open("wb", buffering=0) as editor:
+        later = threading.Timer(0.01, lambda: editor.write(b"all of the text"))
+        later.start()
+        with pytest.raises(ClashError) as caught:
+            journal.apply(edit.id)
+        later.join()
+    assert caught.value.theirs == "all of the text"
+    assert files(root)["Map.md"] == b"all of the text"
+
+
+def test_what_an_editor_writes_into_an_empty_note_that_was_taken_out_is_kept(root: Path, tmp_path: Path) -> None:
+    (root / "Map.md").write_bytes(b"")
+
+    class Editor(Disk):
+        def exchange(self, one: Path, other: Path) -> None:
+            opened = other.open("wb")
+            super().exchange(one, other)
+
+            def save() -> None:
+                with opened:
+                    opened.write(b"typed")
+
+            threading.Timer(0.01, save).start()
+
+    journal = Journal(root, tmp_path / "state", disk=Editor())
+    edit = journal.apply(journal.propose(appended(root, "Map.md")).id)
+    assert len(edit.kept) == 1
+    assert [place.read_bytes() for place in journal.folder.glob("*.kept.*")] == [b"typed"]
+    assert b"- new" in files(root)["Map.md"]
+    assert left_over(root, journal) == []
 
 
 def test_undo_merges_with_what_came_since(root: Path, journal: Journal) -> None:
@@ -463,6 +499,79 @@ def test_whichever_call_fails_the_notes_are_old_or_new_and_the_answer_is_true(
     assert 20 < reached < 400
 
 
+class Slow:
+    """The calls of `os`, that read and write so many bytes at once at most."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(os, name)
+
+    def read(self, handle: int, size: int) -> bytes:
+        return os.read(handle, min(size, self.most))
+
+    def write(self, handle: int, data: memoryview) -> int:
+        return os.write(handle, data[: self.most])
+
+
+@pytest.mark.parametrize("most", [1, 7, 4096])
+def test_texts_are_whole_where_a_call_reads_or_writes_less_than_asked(root: Path, tmp_path: Path, most: int) -> None:
+    write(root, {"Map.md": "🚀 日本\r\n" * 700})
+    before = files(root)
+    disk = Disk(Slow(most))
+    assert {path: disk.read(root / path) for path in before} == before
+    journal = Journal(root, tmp_path / "state", disk=disk)
+    changes = appended(root)
+    edit = journal.apply(journal.propose(changes).id)
+    assert files(root) == {change.path: change.apply(before[change.path]) for change in changes}
+    write(root, {"Map.md": b"typed\r\n" + (root / "Map.md").read_bytes()})
+    journal.undo(edit.id)
+    assert files(root) == before | {"Map.md": b"typed\r\n" + before["Map.md"]}
+    assert left_over(root, journal) == []
+
+
+def test_a_disk_that_takes_no_byte_is_a_fault_and_not_waited_for(root: Path, tmp_path: Path) -> None:
+    class Stuck(Slow):
+        def write(self, handle: int, data: memoryview) -> int:
+            return 0
+
+    before = files(root)
+    edit = Journal(root, tmp_path / "state").propose(appended(root))
+    journal = Journal(root, tmp_path / "state", disk=Disk(Stuck(1 << 20)))
+    with pytest.raises(OSError, match="not written"):
+        journal.apply(edit.id)
+    assert files(root) == before
+    assert left_over(root, journal) == []
+
+
+def test_signals_in_the_middle_of_calls_change_nothing(root: Path, journal: Journal) -> None:
+    seen: list[int] = []
+    was = signal.signal(signal.SIGUSR1, lambda number, frame: seen.append(number))
+    stop = threading.Event()
+    main = threading.main_thread().ident or 0
+
+    def knock() -> None:
+        while not stop.wait(0.0005):
+            signal.pthread_kill(main, signal.SIGUSR1)
+
+    knocking = threading.Thread(target=knock)
+    knocking.start()
+    before = files(root)
+    try:
+        for _ in range(50):
+            edit = journal.apply(journal.propose(appended(root)).id)
+            assert files(root) != before
+            journal.undo(edit.id)
+            assert files(root) == before
+    finally:
+        stop.set()
+        knocking.join()
+        signal.signal(signal.SIGUSR1, was)
+    assert len(seen) > 20
+    assert left_over(root, journal) == []
+
+
 def test_a_full_disk_changes_nothing_and_says_so(root: Path, tmp_path: Path) -> None:
     class Full(Disk):
         def free_bytes(self, folder: Path) -> int:
@@ -545,16 +654,16 @@ while number < times:
 """
 
 
-def test_two_processes_on_one_note_lose_nothing(folder: Path) -> None:
+def _both(folder: Path, times: int, seconds: float) -> None:
+    """Two processes put that many lines each into one note."""
     root = write(folder / "vault", {"N.md": "## Log\n"})
-    times = 150
     command = [sys.executable, "-c", WRITER, str(root), str(folder / "state")]
     both = [
         subprocess.Popen([*command, name, str(times)], cwd=ROOT, stderr=subprocess.PIPE, text=True)
         for name in ("a", "b")
     ]
     for process in both:
-        _, said = process.communicate(timeout=PATIENCE)
+        _, said = process.communicate(timeout=seconds)
         assert process.returncode == 0, said
     lines = (root / "N.md").read_text().splitlines()[1:]
     for name in ("a", "b"):
@@ -562,8 +671,22 @@ def test_two_processes_on_one_note_lose_nothing(folder: Path) -> None:
     assert len(lines) == 2 * times
 
 
-def _clash(root: Path, state: Path, rounds: int, *, in_place: bool) -> None:
-    """An editor saves its own lines while edits are applied: none of its saves may be gone from note and history both."""
+def test_two_processes_on_one_note_lose_nothing(folder: Path) -> None:
+    _both(folder, 150, PATIENCE)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_two_processes_on_one_note_lose_nothing_in_ten_thousand_updates(folder: Path) -> None:
+    for part in range(10):  # anew, since each update reads the whole note
+        _both(folder / str(part), 500, 600)
+
+
+def _clash(root: Path, state: Path, wanted: int, *, in_place: bool) -> int:
+    """An editor saves its own lines while edits are applied: none of its saves may be gone from note and history both.
+
+    Returns how many edits clashed with it: as many as wanted, unless the history would let go of the first by then.
+    """
     note = root / "N.md"
     note.write_text("## Log\n")
     stop = threading.Event()
@@ -573,41 +696,54 @@ def _clash(root: Path, state: Path, rounds: int, *, in_place: bool) -> None:
         number = 0
         while not stop.is_set():
             text = note.read_text()
-            mine = f"{text}- editor {number}\n"
+            mine = f"{text}- editor {number}.\n"
             if in_place:
                 note.write_text(mine)
             else:
                 (root.parent / "draft").write_text(mine)
                 (root.parent / "draft").replace(note)
-            saved.append(f"- editor {number}\n")
+            saved.append(f"- editor {number}.\n")
             number += 1
             time.sleep(0.002)
 
     editor = threading.Thread(target=edit)
     editor.start()
     journal = Journal(root, state)
-    for number in range(rounds):
+    clashes = 0
+    for number in range(module.KEEP_EDITS):
         try:
             draft = Draft("N.md", note.read_bytes())
             draft.append_to((), f"- ours {number}")
             journal.apply(journal.propose([draft.change()]).id)
         except ClashError:
-            continue
-        if len(note.read_bytes()) > 20_000:
+            clashes += 1
+        if clashes == wanted or len(note.read_bytes()) > 20_000:
             break
     stop.set()
     editor.join()
     everything = note.read_text() + "".join(place.read_text() for place in state.glob("*.kept.*"))
-    # The editor reads the note before it saves, so what it saved last holds all it saved before.
-    assert saved[-1] in everything
+    assert [line for line in saved if line not in everything] == []
     assert not list(root.rglob(".*"))
+    return clashes
+
+
+def _clashes(folder: Path, wanted: int, *, in_place: bool) -> None:
+    root = write(folder / "vault", {"N.md": ""})
+    while wanted:
+        wanted -= _clash(root, folder / "state", min(wanted, 100), in_place=in_place)
+        shutil.rmtree(folder / "state")
 
 
 @pytest.mark.parametrize("in_place", [True, False])
 def test_an_editor_that_types_meanwhile_loses_nothing(folder: Path, in_place: bool) -> None:
-    root = write(folder / "vault", {"N.md": ""})
-    for part in range(5):
-        _clash(root, folder / f"state{part}", 100, in_place=in_place)
+    _clashes(folder, 500, in_place=in_place)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("in_place", [True, False])
+def test_an_editor_that_types_for_long_loses_nothing(folder: Path, in_place: bool) -> None:
+    _clashes(folder, 5_000, in_place=in_place)
 
 
 # -- a model of what the vault should hold
