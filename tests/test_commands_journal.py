@@ -1,5 +1,6 @@
 """The journal: all notes or none, through clashes, faults, kills and other writers; undo to the byte; history in bounds."""
 
+import contextlib
 import errno
 import json
 import os
@@ -692,10 +693,26 @@ def _clash(root: Path, state: Path, wanted: int, *, in_place: bool) -> int:
     stop = threading.Event()
     saved: list[str] = []
 
+    def kept() -> str:
+        found = []
+        for place in state.glob("*.kept.*"):
+            with contextlib.suppress(FileNotFoundError):  # not at its name yet
+                found.append(place.read_text())
+        return "".join(found)
+
+    def text_now() -> str:
+        """The note, once it is not that of an edit about to be taken back, on which no editor would go on writing."""
+        for _ in range(100):
+            text = note.read_text()
+            if not saved or saved[-1] in text or saved[-1] in kept():
+                break
+            time.sleep(0.005)
+        return text
+
     def edit() -> None:
         number = 0
         while not stop.is_set():
-            text = note.read_text()
+            text = text_now()
             mine = f"{text}- editor {number}.\n"
             if in_place:
                 note.write_text(mine)
@@ -721,7 +738,7 @@ def _clash(root: Path, state: Path, wanted: int, *, in_place: bool) -> int:
             break
     stop.set()
     editor.join()
-    everything = note.read_text() + "".join(place.read_text() for place in state.glob("*.kept.*"))
+    everything = note.read_text() + kept()
     assert [line for line in saved if line not in everything] == []
     assert not list(root.rglob(".*"))
     return clashes
