@@ -219,6 +219,20 @@ def test_what_cannot_be_written_as_a_property_is_refused(name: str, value: Any) 
         edited("", lambda draft: draft.set_property(name, value))
 
 
+@pytest.mark.parametrize(
+    ("edit", "told"),
+    [
+        (lambda d: d.replace(2, 1, "x"), "range"),
+        (lambda d: d.replace(0, 10_000, "x"), "range"),
+        (lambda d: d.add_to_property("nested", "x"), "no list"),
+        (lambda d: d.remove_property("missing"), "no property"),
+    ],
+)
+def test_what_is_not_there_to_change_is_refused(edit: Edit, told: str) -> None:
+    with pytest.raises(TargetError, match=told):
+        edited(PROPERTIES, edit)
+
+
 def test_several_edits_of_one_note_are_one_change() -> None:
     text = "---\nstatus: active\n---\n# P\n- [ ] a\n## Log\n- x\n"
     task = parse("x.md", text.encode()).tasks[0]

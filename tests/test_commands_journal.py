@@ -31,7 +31,7 @@ from commands.journal import (
     Journal,
     UnknownEditError,
 )
-from commands.merge import ConflictError
+from commands.merge import ConflictError, merge
 from commands.places import PlaceError
 from tests.kos import PATIENCE, ROOT
 from tests.vaults import write
@@ -571,6 +571,56 @@ def test_signals_in_the_middle_of_calls_change_nothing(root: Path, journal: Jour
         signal.signal(signal.SIGUSR1, was)
     assert len(seen) > 20
     assert left_over(root, journal) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "done"), [(errno.ENOSYS, True), (errno.EINVAL, True), (errno.EIO, False), (errno.EINTR, False)]
+)
+def test_without_renames_with_flags_there_is_another_way_and_a_fault_of_them_is_one(
+    root: Path, tmp_path: Path, number: int, done: bool
+) -> None:
+    def rename(one: Path, other: Path, flags: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    before = files(root)
+    for changes in (appended(root), [create("New.md", "made")]):
+        journal = Journal(root, tmp_path / "state", disk=Disk(rename=rename))
+        edit = journal.propose(changes)
+        if done:
+            journal.apply(edit.id)
+            assert files(root) == before | {one.path: one.apply(before.get(one.path)) for one in changes}
+            journal.undo(edit.id)
+        else:
+            with pytest.raises(OSError, match=os.strerror(number)):
+                journal.apply(edit.id)
+        assert {path: data for path, data in files(root).items() if "kos-tmp" not in path} == before
+        assert left_over(root, Journal(root, tmp_path / "state")) == []
+
+
+def test_a_folder_is_no_text(root: Path) -> None:
+    with pytest.raises(OSError, match="regular"):
+        Disk().read(root)
+    with pytest.raises(OSError, match="exist"):
+        Disk().place(root / "Map.md", root / "Daily.md")
+    assert files(root) == {path: text.encode() for path, text in NOTES.items()}
+
+
+def test_undoing_by_hand_what_an_edit_did_leaves_nothing_to_undo(root: Path, journal: Journal) -> None:
+    before = files(root)
+    edit = journal.apply(journal.propose(appended(root)).id)
+    write(root, before)
+    assert journal.undo(edit.id).status == "undone"
+    assert files(root) == before
+
+
+@pytest.mark.parametrize(
+    ("base", "ours", "theirs"),
+    [("a\n" * 20_001, "b\n" + "a\n" * 20_000, "a\n" * 20_001 + "c\n"), ("a\nb\n", "a\nb", "a\nb\nc\n")],
+)
+def test_what_cannot_be_merged_for_sure_is_a_conflict(base: str, ours: str, theirs: str) -> None:
+    with pytest.raises(ConflictError) as caught:
+        merge("x.md", base.encode(), ours.encode(), theirs.encode())
+    assert (caught.value.theirs, caught.value.ours) == (theirs, ours)
 
 
 def test_a_full_disk_changes_nothing_and_says_so(root: Path, tmp_path: Path) -> None:
