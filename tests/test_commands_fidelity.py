@@ -20,8 +20,8 @@ from tests.vaults import write
 MADE = 3000
 LEAST_DONE = 0.8
 DAY = date(2025, 9, 14)
-# Folders with notes of people, set by hand to look at them too: KOS_TEST_VAULTS=/one:/two python -m pytest tests/...
-VAULTS = [Path(place) for place in os.environ.get("KOS_TEST_VAULTS", "").split(os.pathsep) if place]
+# Folders with notes of people, set by hand to look at them too: TEST_VAULTS=/one:/two python -m pytest tests/...
+VAULTS = [Path(place) for place in os.environ.get("TEST_VAULTS", "").split(os.pathsep) if place]
 FAST = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 HEADS = (
@@ -192,7 +192,7 @@ def test_every_kind_of_edit_leaves_every_other_byte_of_the_sample_vault() -> Non
     mostly(*tried(of_folders([SAMPLE])), 10)
 
 
-@pytest.mark.skipif(not VAULTS, reason="KOS_TEST_VAULTS names no folders with notes")
+@pytest.mark.skipif(not VAULTS, reason="TEST_VAULTS names no folders with notes")
 @pytest.mark.timeout(3600)
 def test_every_kind_of_edit_leaves_every_other_byte_of_the_notes_of_people() -> None:
     done, refused = tried(of_folders(VAULTS))
