@@ -901,3 +901,109 @@ class Vault(RuleBasedStateMachine):
 
 Vault.TestCase.settings = settings(max_examples=25, stateful_step_count=15, deadline=None)
 TestVault = Vault.TestCase
+
+
+# -- what a crash may leave, put there by hand: an intent, and files in every state between old and new
+
+
+def crashed(
+    root: Path, state: Path, path: str, before: bytes | None, after: bytes | None, *, now: bytes | None, **aside: bytes
+) -> Journal:
+    """A start after a crash: `now` stands in the note; `out` under its temporary name, `halfway` beside that."""
+    Journal(root, state)
+    temporary = ".0123456789abcdef.kos-tmp"
+    write = module._Write(path, temporary, before, after)
+    record = module._Record("a" * 16, "apply", ("1.1",), (write,), "2025-09-14T10:00:00+00:00")
+    (state / "intent").write_bytes(record.pack())
+    places = {path: now, temporary: aside.get("out"), Disk().aside(Path(temporary)).name: aside.get("halfway")}
+    for name, data in places.items():
+        (root / name).unlink(missing_ok=True)
+        if data is not None:
+            (root / name).write_bytes(data)
+    return Journal(root, state)
+
+
+def kept(journal: Journal) -> list[bytes]:
+    return [place.read_bytes() for place in journal.folder.glob("*.kept.*")]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "now", "aside", "then", "keeps"),
+    [
+        (b"old", b"new text", b"old", {"out": b"new"}, b"old", []),
+        (b"old", b"new text", b"old", {"out": b"typed"}, b"old", [b"typed"]),
+        (b"old", b"new text", b"typed", {"out": b"new"}, b"typed", [b"new"]),
+        (b"old", b"new", b"new", {"out": b"old"}, b"old", []),
+        (b"old", b"new", b"new", {}, b"old", []),
+        (b"old", b"new", b"new", {"out": b"new"}, b"old", []),
+        (b"old", b"new", b"new", {"out": b"typed"}, b"typed", []),
+        (b"old", b"new", b"new", {"halfway": b"old"}, b"old", []),
+        (b"old", b"new", b"old", {"out": b"new", "halfway": b"old"}, b"old", []),
+        (b"old", None, None, {"out": b"old"}, b"old", []),
+        (b"old", None, b"old", {}, b"old", []),
+        (None, b"new", b"new", {}, None, []),
+        (None, b"new", None, {"out": b"new"}, None, []),
+        (None, b"new", b"typed", {}, b"typed", []),
+    ],
+)
+def test_a_start_brings_back_the_old_text_and_keeps_every_other(
+    root: Path,
+    tmp_path: Path,
+    before: bytes | None,
+    after: bytes | None,
+    now: bytes | None,
+    aside: dict[str, bytes],
+    then: bytes | None,
+    keeps: list[bytes],
+) -> None:
+    others = {name: data for name, data in files(root).items() if name != "Map.md"}
+    journal = crashed(root, tmp_path / "state", "Map.md", before, after, now=now, **aside)
+    expected = others if then is None else others | {"Map.md": then}
+    assert files(root) == expected
+    assert kept(journal) == keeps
+    assert not (journal.folder / "intent").exists()
+
+
+def test_a_folder_that_became_a_file_is_left_as_it_is(root: Path, tmp_path: Path) -> None:
+    (root / "Note").write_text("a file")
+    before = files(root)
+    crashed_in = "Note/New.md"
+    write = module._Write(crashed_in, ".0123456789abcdef.kos-tmp", None, b"new")
+    Journal(root, tmp_path / "state")
+    record = module._Record("a" * 16, "apply", ("1.1",), (write,), "2025-09-14T10:00:00+00:00")
+    (tmp_path / "state/intent").write_bytes(record.pack())
+    Journal(root, tmp_path / "state")
+    assert files(root) == before
+
+
+def test_a_name_that_is_taken_in_that_very_moment_stays_with_who_took_it(root: Path, tmp_path: Path) -> None:
+    class Taken(Disk):
+        def place(self, one: Path, other: Path) -> None:
+            if other.name == "New.md":
+                other.write_text("theirs")
+            super().place(one, other)
+
+    journal = Journal(root, tmp_path / "state", disk=Taken())
+    before = files(root)
+    edit = journal.propose([*appended(root, "Daily.md"), create("New.md", "ours", number=2)])
+    with pytest.raises(ClashError) as caught:
+        journal.apply(edit.id)
+    assert (caught.value.theirs, caught.value.ours) == ("theirs", "ours")
+    assert files(root) == before | {"New.md": b"theirs"}
+    assert left_over(root, journal) == []
+
+
+def test_an_edit_of_another_version_of_the_program_is_unknown(root: Path, journal: Journal) -> None:
+    edit = journal.propose(appended(root))
+    place = journal.folder / f"{edit.id}.edit"
+    place.write_text(place.read_text().replace('"schema": 1', '"schema": 999'))
+    with pytest.raises(UnknownEditError):
+        journal.get(edit.id)
+
+
+def test_an_edit_that_obsidian_did_not_apply_is_not_recorded(root: Path, journal: Journal) -> None:
+    edit = journal.propose(appended(root, "Map.md"))
+    (root / "Map.md").unlink()
+    with pytest.raises((ClashError, EditStateError)):
+        journal.applied_elsewhere(edit.id)
+    assert journal.get(edit.id).status == "proposed"
