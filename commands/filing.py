@@ -1,6 +1,6 @@
 """Works out what kept words mean for other notes: links, a synthesis, and what becomes of each project they touch."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 
 from commands.capture import entry
 from commands.edits import Change, Draft, NotEditableError, TargetError
@@ -59,24 +59,19 @@ def filing(
     source = cite(vault.snapshot.notes[path], heading, vault.snapshot) if path in vault.snapshot.notes else ""
     changes: list[Change] = []
 
-    def add(make: Callable[[int], Change | None]) -> None:
-        change = make(len(changes) + 1)
+    def add(change: Change | None) -> None:
         if change is not None and change.hunks:
             changes.append(change)
 
-    add(lambda number: _day(vault, entities, calendar, words, path, data, synthesis, number))
+    add(_day(vault, entities, calendar, words, path, data, synthesis, 1))
     for one in choices:
         chosen = choice.updates.get(one.note.path) if choice else None
         if chosen is None and not one.sure:
             continue
         update = chosen or Update()
-        said = _short(update.log or _about(entities, words, one.note.path))
+        said = _short(update.log or _about(entities, words, one.note.path)) + (f" ({source})" if source else "")
         done = {task for where, task in choice.finished if where == one.note.path} if choice else set()
-        add(
-            lambda number, note=one.note, said=said, update=update, done=done: _project(  # type: ignore[misc]
-                vault, note, calendar, words, f"{said} ({source})" if source else said, update, done, number
-            )
-        )
+        add(_project(vault, one.note, calendar, words, said, update, done, len(changes) + 1))
     return changes
 
 
