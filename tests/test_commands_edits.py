@@ -381,3 +381,16 @@ def test_a_note_on_disk_is_not_written_by_a_draft(tmp_path: Path) -> None:
     file.write_bytes(b"text")
     Draft("a.md", file.read_bytes()).append_to(("Log",), "- x", ensure=True)
     assert file.read_bytes() == b"text"
+
+
+def test_an_edit_that_would_break_the_properties_or_change_another_is_refused() -> None:
+    data = b"---\na: 1\nb: 1\n---\ntext\n"
+    draft = Draft("N.md", data)
+    draft.replace(4, 8, "a: b: c")
+    with pytest.raises(TargetError, match="could not be read any more"):
+        draft.change()
+    draft = Draft("N.md", data)
+    draft.set_property("a", 2)
+    draft.replace(12, 13, "9")
+    with pytest.raises(TargetError, match="read as another value"):
+        draft.change()
