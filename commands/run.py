@@ -400,8 +400,8 @@ def _file(job: _Job) -> bool:
         data: bytes | None = vault.data(kept.path)
     except NoteGoneError:
         data = None
-    # What comes to the note of the day is for the version that it has once the words are in it; a client that writes them
-    # itself may have done so by now.
+    # What comes to the note of the day is for the version that it has once the words are in it; a client that writes
+    # them itself may have done so by now.
     with suppress(StaleError):
         data = kept.apply(data)
     routing = _routing(job, private=True)
