@@ -23,7 +23,7 @@ export class Driver {
     const page = await context.newPage();
     const driver = new Driver(page, w, context);
     await driver.configure(o);
-    const query = new URLSearchParams({ vault: path.basename(w.folder) });
+    const query = new URLSearchParams({ vault: path.basename(w.vault) });
     for (const name of ["note", "theme", "mobile", "restore", "plugin"]) if (o[name]) query.set(name, o[name]);
     if (o.phone) query.set("width", "phone");
     if (o.settings !== null) query.set("secrets", new URLSearchParams({ [TOKEN]: o.token ?? w.token }));
@@ -40,7 +40,7 @@ export class Driver {
     await fs.mkdir(folder, { recursive: true });
     const file = path.join(folder, "data.json");
     if (settings === null) return fs.rm(file, { force: true });
-    const paired = { address: address ?? this.world.proxy.url, tokenSecret: TOKEN };
+    const paired = { address: address ?? this.world.proxy.url, tokenName: TOKEN };
     return fs.writeFile(file, JSON.stringify({ ...paired, ...settings }));
   }
   async ready() {

@@ -327,8 +327,8 @@ export class Proxy {
   }
 }
 
-/** Page, vaults and relay. `vault(root)` is the address under which a vault is opened; each has an origin of its own. */
-export async function serve({ vault, bundle = path.join(plugin, "dist"), built = path.join(here, "out") }) {
+/** The page's server for one vault, with an origin of its own. KOS_PLUGIN_DIST names another build of the plugin. */
+export async function serve({ vault, bundle = process.env.KOS_PLUGIN_DIST ?? path.join(plugin, "dist"), built = path.join(here, "out") }) {
   const disk = new Disk(vault);
   const files = {
     "/": path.join(here, "index.html"),

@@ -16,23 +16,24 @@ const named = (modifiers: string[]) =>
   modifiers.map(m => (m === "Ctrl" || m === "Meta" ? "Mod" : m)).sort().join(",");
 
 export class Scope {
-  private handlers: Handler[] = [];
+  /** In the order of registration: the first that fits is the one that is asked. */
+  keys: Handler[] = [];
   constructor(private readonly parent?: Scope) {}
 
   register(modifiers: string[] | null, key: string | null, func: Listener): Handler {
     const handler = { scope: this, modifiers: modifiers && named(modifiers), key, func };
-    this.handlers.push(handler);
+    this.keys.push(handler);
     return handler;
   }
 
   unregister(handler: Handler): void {
-    this.handlers = this.handlers.filter(h => h !== handler);
+    this.keys = this.keys.filter(h => h !== handler);
   }
 
   /** What the first handler that fits says; `undefined` when none does. */
   handle(e: KeyboardEvent): unknown {
     const modifiers = pressed(e);
-    const found = this.handlers.find(
+    const found = this.keys.find(
       h =>
         (h.modifiers === null || h.modifiers === modifiers) &&
         (h.key === null || h.key.toLowerCase() === e.key.toLowerCase()),
