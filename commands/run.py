@@ -13,7 +13,7 @@ from commands import events, health
 from commands.brief import ANSWERS, Matter, facts
 from commands.capture import capture
 from commands.check import citations
-from commands.edits import change_of
+from commands.edits import StaleError, change_of
 from commands.entities import Entities
 from commands.events import FINAL, Event
 from commands.filing import filing, synthesis_of
@@ -400,8 +400,9 @@ def _file(job: _Job) -> bool:
         data: bytes | None = vault.data(kept.path)
     except NoteGoneError:
         data = None
-    if job.edits[0]["status"] != "applied":
-        # What comes to the note of the day is for the version that it has once the words are in it.
+    # What comes to the note of the day is for the version that it has once the words are in it; a client that writes
+    # them itself may have done so by now.
+    with suppress(StaleError):
         data = kept.apply(data)
     routing = _routing(job, private=True)
     changes = filing(

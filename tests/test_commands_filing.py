@@ -1,5 +1,6 @@
 """Filing: what kept words mean for other notes, proposed and never guessed; applied all together or not at all."""
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -7,10 +8,12 @@ from typing import Any
 import pytest
 
 from commands.capture import capture
+from commands.edits import change_of
 from commands.entities import Entities
 from commands.filing import filing
 from commands.journal import Journal
 from commands.routing import candidates
+from commands.run import Request, run
 from context.calendar import calendar
 from context.vault import Vault
 from tests.houses import done, house, ran
@@ -122,6 +125,27 @@ def test_where_nothing_is_written_the_proposal_is_still_made(vault: Vault) -> No
     edits = done(ran(house(vault), "update", text="the Quince Wall stands", apply="none"))["edits"]
     assert [edit["status"] for edit in edits] == ["proposed", "proposed"]
     assert [change["path"] for change in edits[1]["changes"]] == ["2025-09-14.md", "Projects/Quince Wall.md"]
+
+
+def test_a_client_that_writes_the_words_itself_gets_a_proposal_for_the_note_as_it_then_is(vault: Vault) -> None:
+    of = house(vault)
+    journal = of.journal
+    assert journal is not None
+
+    async def as_obsidian_does() -> dict[str, Any]:
+        edits: list[dict[str, Any]] = []
+        async for event in run(of, "update", Request(text="the Quince Wall stands", apply="none"), run_id="r"):
+            if event.name == "proposed" and not edits:
+                edits = event.data["edits"]
+                change = change_of(edits[0]["changes"][0])
+                (vault.root / change.path).write_bytes(change.apply(None))
+                journal.applied_elsewhere(edits[0]["id"])
+        return dict(event.data)
+
+    kept, proposal = asyncio.run(as_obsidian_does())["edits"]
+    assert journal.get(kept["id"]).status == "applied"
+    assert journal.apply(proposal["id"]).status == "applied"
+    assert "the [[Quince Wall]] stands" in (vault.root / "2025-09-14.md").read_text()
 
 
 def test_each_project_gets_the_sentences_that_name_it(tmp_path: Path) -> None:

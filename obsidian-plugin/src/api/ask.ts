@@ -1,0 +1,66 @@
+/** One short request to the service. It goes through `requestUrl`, which no origin rule of the web view can block. */
+import { requestUrl } from "obsidian";
+import { Fault, refused, stalled, strange, unreachable } from "./errors";
+
+/** Where the service is, and the token it asks for. */
+export interface Address {
+	/** Without a slash at its end, such as http://127.0.0.1:8765. */
+	url: string;
+	/** null when none is set. */
+	token: string | null;
+	/** Silence after which it counts as hanging, in seconds. */
+	patience: number;
+}
+
+export function headers(address: Address): Record<string, string> {
+	return address.token ? { Authorization: `Bearer ${address.token}` } : {};
+}
+
+/**
+ * The JSON that the service answers.
+ * @throws Fault for every error status, silence, and whatever else is not an answer of the service
+ */
+export async function ask(address: Address, method: string, path: string, body?: unknown): Promise<unknown> {
+	const request = requestUrl({
+		url: address.url + path,
+		method,
+		headers: headers(address),
+		throw: false,
+		...(body === undefined ? {} : { contentType: "application/json", body: JSON.stringify(body) }),
+	});
+	const answer = await within(
+		address.patience,
+		request.then(
+			(response) => response,
+			(error: unknown) => {
+				throw unreachable(error);
+			},
+		),
+	);
+	let json: unknown = null;
+	try {
+		json = answer.json as unknown;
+	} catch {
+		if (answer.status < 400) throw strange(answer.status);
+	}
+	if (answer.status >= 400) throw refused(answer.status, json);
+	return json;
+}
+
+/** The result of a promise, unless it takes longer than so many seconds: `requestUrl` itself never gives up. */
+export async function within<T>(seconds: number, work: Promise<T>): Promise<T> {
+	let timer = 0;
+	const late = new Promise<never>((_, reject) => {
+		timer = window.setTimeout(() => reject(stalled(seconds)), seconds * 1000);
+	});
+	try {
+		return await Promise.race([work, late]);
+	} finally {
+		window.clearTimeout(timer);
+	}
+}
+
+/** Whether an error is a fault with this code. */
+export function isFault(error: unknown, code: string): error is Fault {
+	return error instanceof Fault && error.code === code;
+}

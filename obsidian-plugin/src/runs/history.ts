@@ -1,0 +1,62 @@
+/** The runs that are kept on this device, newest first. They hold words of notes, so they lie where nothing syncs them. */
+import { isOver, type RunRecord } from "./run";
+
+/** Where the app keeps a value on this device for this vault. */
+export interface Store {
+	loadLocalStorage(key: string): unknown;
+	saveLocalStorage(key: string, data: unknown): void;
+}
+
+const KEY = "knowledge-os-runs";
+const SCHEMA = 1;
+const MOST_RUNS = 50;
+// The web view gives about five million characters to everything in the app.
+const MOST_CHARACTERS = 1_000_000;
+
+export class History {
+	private records: RunRecord[];
+
+	constructor(private readonly store: Store) {
+		const kept = store.loadLocalStorage(KEY) as { schema?: unknown; runs?: unknown } | null;
+		this.records = kept?.schema === SCHEMA && Array.isArray(kept.runs) ? (kept.runs as RunRecord[]) : [];
+	}
+
+	all(): readonly RunRecord[] {
+		return this.records;
+	}
+
+	get(key: string): RunRecord | null {
+		return this.records.find((one) => one.key === key) ?? null;
+	}
+
+	/** Runs that were under way when the app was closed. */
+	open(): RunRecord[] {
+		return this.records.filter((one) => !isOver(one));
+	}
+
+	/** Put a run in, or in the place of its earlier state, and keep it. */
+	put(record: RunRecord): void {
+		const at = this.records.findIndex((one) => one.key === record.key);
+		if (at < 0) this.records.unshift(record);
+		else this.records[at] = record;
+		this.save();
+	}
+
+	clear(): void {
+		this.records = this.records.filter((one) => !isOver(one));
+		this.save();
+	}
+
+	private save(): void {
+		this.records.length = Math.min(this.records.length, MOST_RUNS);
+		for (;;) {
+			const kept = { schema: SCHEMA, runs: this.records };
+			const fits = this.records.length <= 1 || JSON.stringify(kept).length <= MOST_CHARACTERS;
+			if (fits) {
+				this.store.saveLocalStorage(KEY, kept);
+				return;
+			}
+			this.records.pop();
+		}
+	}
+}

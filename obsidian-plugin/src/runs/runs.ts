@@ -1,0 +1,170 @@
+/** Begins runs, follows them to their end, and keeps the person's words on the way: nothing here draws or asks. */
+import type { Asking, Client } from "../api/client";
+import { Fault, faultOf } from "../api/errors";
+import type { Edit, Failed } from "../api/events";
+import { isFault } from "../api/ask";
+import type { Desk } from "../edits/desk";
+import { NoteChanged } from "../edits/writer";
+import type { History } from "./history";
+import { advance, failed, newRun, withStatus, type RunRecord } from "./run";
+
+/** What runs need to know of a command. */
+export interface Habits {
+	/** Whether it proposes first an edit that holds the person's own words. */
+	captures(command: string): boolean;
+	now(): number;
+	newKey(): string;
+}
+
+// The note of the day may be saved in the very moment the words go into it; then they are sent again.
+const MOST_CAPTURES = 3;
+// What the service gets to tell that a run has ended, after it was told to end it.
+const STOP_MS = 3000;
+
+export class Runs {
+	private readonly live = new Map<string, { record: RunRecord; abort: AbortController }>();
+	private listener: (record: RunRecord) => void = () => undefined;
+
+	constructor(
+		private readonly client: Client,
+		private readonly history: History,
+		private readonly desk: Desk,
+		private readonly habits: Habits,
+	) {}
+
+	/** Who is told of each change of a run. */
+	onChange(listener: (record: RunRecord) => void): void {
+		this.listener = listener;
+	}
+
+	/** The run as it is now, null when it is not known. */
+	get(key: string): RunRecord | null {
+		return this.live.get(key)?.record ?? this.history.get(key);
+	}
+
+	/** The run that is being answered now, the last begun; null for none. */
+	busy(): RunRecord | null {
+		return [...this.live.values()].pop()?.record ?? null;
+	}
+
+	/**
+	 * Run a command to its end.
+	 * @param begun told the record as soon as there is one
+	 * @returns the record at the end, whatever the end was; never throws
+	 */
+	async run(command: string, asking: Asking, begun: (record: RunRecord) => void = () => undefined): Promise<RunRecord> {
+		const fresh = newRun(this.habits.newKey(), command, asking, this.habits.now());
+		begun(fresh);
+		for (let tries = 1; ; tries++) {
+			const record = await this.carryOut(fresh, tries < MOST_CAPTURES);
+			if (record) return record;
+		}
+	}
+
+	/** Follow a run that was under way when the app was closed. */
+	async resume({ key, command, asking, begun, run, edits, kept }: RunRecord): Promise<void> {
+		const before: RunRecord = { ...newRun(key, command, asking, begun), run, edits, kept };
+		if (run) await this.carryOut({ ...before, state: "running" }, false);
+		else this.end(failed(before, { code: "broken", message: "The app was closed before this was sent.", hint: "Run it again." }));
+	}
+
+	/** End a run, on the service first; what was written so far stays. */
+	async stop(key: string): Promise<void> {
+		const live = this.live.get(key);
+		if (!live) return;
+		const { run } = live.record;
+		if (run) await this.client.cancel(run).catch(() => undefined);
+		// The service answers once the run has its end, and the end is on its way as an event.
+		window.setTimeout(() => live.abort.abort(), run ? STOP_MS : 0);
+	}
+
+	/** Keep a run in another state, such as one of whose edits was applied. */
+	put(record: RunRecord): void {
+		const live = this.live.get(record.key);
+		if (live) live.record = record;
+		this.history.put(record);
+		this.listener(record);
+	}
+
+	/** Let go of everything; the runs go on at the service. */
+	close(): void {
+		for (const { abort } of this.live.values()) abort.abort();
+		this.live.clear();
+		this.listener = () => undefined;
+	}
+
+	/** Carry a run from where it is to its end; null when it is to be begun anew, since nothing was written yet. */
+	private async carryOut(fresh: RunRecord, again: boolean): Promise<RunRecord | null> {
+		const live = { record: fresh, abort: new AbortController() };
+		const { signal } = live.abort;
+		const { key } = fresh;
+		this.live.set(key, live);
+		const show = (record: RunRecord): void => {
+			live.record = record;
+			if (this.live.get(key) === live) this.listener(record);
+		};
+		const heard = (link: RunRecord["link"]): void => {
+			if (link !== live.record.link) show({ ...live.record, link });
+		};
+		this.put(fresh);
+		try {
+			if (!fresh.run) this.put(await this.begin(fresh));
+			for await (const event of this.client.follow(live.record.run, signal, heard)) {
+				show(advance(live.record, event));
+				await this.keepWords(live.record);
+			}
+		} catch (error) {
+			if (!(error instanceof Fault)) await this.client.cancel(live.record.run).catch(() => undefined);
+			if (error instanceof NoteChanged && again) return null;
+			live.record = failed(live.record, failure(error, live.record.run !== "", signal.aborted));
+		}
+		const closed = this.live.get(key) !== live;
+		if (!closed) {
+			this.live.delete(key);
+			this.end(live.record);
+		}
+		return live.record;
+	}
+
+	/** Hand the run to the service. An earlier run that it no longer knows is left out rather than the question refused. */
+	private async begin(record: RunRecord): Promise<RunRecord> {
+		const { command, asking } = record;
+		try {
+			return { ...record, run: await this.client.start(command, asking, this.habits.newKey()), state: "running" };
+		} catch (error) {
+			if (!asking.follows || !(isFault(error, "not_found") || isFault(error, "conflict"))) throw error;
+			const alone = { ...asking, follows: null };
+			const run = await this.client.start(command, alone, this.habits.newKey());
+			return { ...record, run, asking: alone, state: "running", degraded: ["rerun"] };
+		}
+	}
+
+	/** Write the words of the person as soon as it is known where: the first edit of a command that captures. */
+	private async keepWords(record: RunRecord): Promise<void> {
+		const words = record.edits[0];
+		if (record.kept || !words || !this.habits.captures(record.command)) return;
+		if (!this.desk.find(words.id)) await this.desk.apply(words, allHunks(words));
+		this.put({ ...withStatus(record, words.id, "applied"), kept: words.changes[0]?.path ?? "" });
+	}
+
+	private end(record: RunRecord): void {
+		this.history.put(record);
+		this.listener(record);
+	}
+}
+
+/** The ids of all hunks of an edit. */
+export function allHunks(edit: Edit): Set<string> {
+	return new Set(edit.changes.flatMap((change) => change.hunks.map((hunk) => hunk.id)));
+}
+
+function failure(error: unknown, begun: boolean, stopped: boolean): Failed {
+	if (stopped) return { code: "cancelled", message: "Stopped.", hint: "" };
+	if (error instanceof NoteChanged) {
+		const hint = "Your words are not written yet: send them again.";
+		return { code: "conflict", message: `${error.path} is being changed by something else.`, hint };
+	}
+	const { code, message, hint } = faultOf(error);
+	if (code !== "not_found" || !begun) return { code, message, hint };
+	return { code: "broken", message: "The service no longer knows this run: it was started anew meanwhile.", hint: "Run it again." };
+}

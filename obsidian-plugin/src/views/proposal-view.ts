@@ -1,0 +1,175 @@
+/** One edit that waits for a yes: what it does to each note, hunk by hunk, each of which can be left out. */
+import { setIcon, type App } from "obsidian";
+import type { Change, Edit, Hunk } from "../api/events";
+import { headingAt, hunkRows, lineRows, type Row } from "../edits/diff";
+import { digest, textOf } from "../edits/patch";
+import { linkTo, noteName } from "./links";
+
+/** What the person can do with an edit. */
+export interface Decide {
+	apply(edit: Edit, hunks: ReadonlySet<string>): Promise<void>;
+	dismiss(edit: Edit): void;
+	undo(edit: Edit): Promise<void>;
+	/** Show the note as it is beside what was wanted. */
+	compare(change: Change, theirs: string | null): void;
+}
+
+// Enter that was meant for the editor must not apply what has just taken the focus.
+const GUARD_MS = 400;
+
+export class ProposalView {
+	private readonly boxes = new Map<string, HTMLInputElement>();
+	private applyButton: HTMLButtonElement | null = null;
+	private guardedUntil = 0;
+	private working = false;
+	private wantsFocus = false;
+	private edit: Edit | null = null;
+
+	constructor(
+		private readonly app: App,
+		private readonly el: HTMLElement,
+		private readonly decide: Decide,
+	) {
+		el.addClass("kos-proposal");
+		el.setAttribute("role", "group");
+	}
+
+	/** Draw it; the notes are read, so that the lines around each hunk can be shown. */
+	async draw(edit: Edit): Promise<void> {
+		const { el } = this;
+		this.edit = edit;
+		const texts = await Promise.all(edit.changes.map((change) => this.read(change)));
+		if (this.edit !== edit) return;
+		const focused = el.contains(el.doc.activeElement);
+		el.empty();
+		el.setAttribute("aria-label", `Proposed: ${edit.title}`);
+		this.boxes.clear();
+		this.applyButton = null;
+		el.dataset["status"] = edit.status;
+		const head = el.createDiv({ cls: "kos-section" });
+		head.createSpan({ text: edit.status === "applied" ? "Applied" : edit.status === "undone" ? "Taken back" : "Proposed changes" });
+		head.createSpan({ cls: "kos-faint", text: edit.title });
+		edit.changes.forEach((change, i) => this.drawChange(edit, change, texts[i] ?? null));
+		const bar = this.drawButtons(edit);
+		if (focused || this.wantsFocus) bar.find("button")?.focus();
+		this.wantsFocus = false;
+	}
+
+	remove(): void {
+		this.el.remove();
+	}
+
+	/** Move the focus here; an Enter in the next moment is taken for one that was meant elsewhere. */
+	focus(): void {
+		this.guardedUntil = Date.now() + GUARD_MS;
+		if (this.applyButton) this.applyButton.focus();
+		else this.wantsFocus = true;
+	}
+
+	/** The note as it is: its text, and whether it is the one that the change was made for. */
+	private async read(change: Change): Promise<{ text: string | null; fits: boolean }> {
+		const file = this.app.vault.getFileByPath(change.path);
+		if (!file) return { text: null, fits: !change.base };
+		const bytes = await this.app.vault.readBinary(file);
+		const text = textOf(bytes)?.text ?? null;
+		return { text, fits: change.base !== "" && (await digest(bytes)) === change.base };
+	}
+
+	private drawChange(edit: Edit, change: Change, note: { text: string | null; fits: boolean } | null): void {
+		const box = this.el.createDiv({ cls: "kos-change" });
+		const head = box.createDiv({ cls: "kos-change-head" });
+		linkTo(head, change.path, "", noteName(change.path));
+		const folder = change.path.slice(0, Math.max(0, change.path.lastIndexOf("/")));
+		if (folder) head.createSpan({ cls: "kos-faint", text: folder });
+		if (!change.base) head.createSpan({ cls: "kos-badge", text: "New note" });
+		const waits = edit.status === "proposed";
+		if (waits && note && !note.fits) {
+			const changed = head.createEl("button", { cls: "kos-badge mod-warning kos-changed", text: "The note changed: compare" });
+			changed.addEventListener("click", () => this.decide.compare(change, note.text));
+		}
+		const text = note?.fits ? (note.text ?? "") : null;
+		for (const hunk of change.hunks) this.drawHunk(box, hunk, text, waits);
+	}
+
+	private drawHunk(parent: HTMLElement, hunk: Hunk, text: string | null, waits: boolean): void {
+		const box = parent.createDiv({ cls: "kos-hunk", attr: { "data-hunk": hunk.id } });
+		const label = box.createEl("label", { cls: "kos-hunk-head" });
+		if (waits) {
+			const check = label.createEl("input", { type: "checkbox" });
+			check.checked = true;
+			check.addEventListener("change", () => {
+				box.toggleClass("is-left-out", !check.checked);
+				this.count();
+			});
+			this.boxes.set(hunk.id, check);
+		}
+		const place = text === null ? "" : headingAt(text, hunk.start16);
+		label.createSpan({ text: hunk.why || "Change" });
+		if (place) label.createSpan({ cls: "kos-faint", text: `below ${place}` });
+		const rows = text === null ? lineRows(hunk.old, hunk.new.replace(/^\n/, "")) : hunkRows(text, hunk);
+		drawRows(box, rows);
+	}
+
+	private drawButtons(edit: Edit): HTMLElement {
+		const bar = this.el.createDiv({ cls: "kos-actions" });
+		if (edit.status === "applied") {
+			const undo = bar.createEl("button", { cls: "kos-undo", text: "Undo" });
+			undo.addEventListener("click", () => void this.once(() => this.decide.undo(edit)));
+		}
+		if (edit.status !== "proposed") return bar;
+		const apply = bar.createEl("button", { cls: "kos-apply mod-cta" });
+		apply.addEventListener("keydown", (event) => {
+			if (event.key === "Enter" && Date.now() < this.guardedUntil) event.preventDefault();
+		});
+		apply.addEventListener("click", () => void this.once(() => this.decide.apply(edit, this.wanted())));
+		this.applyButton = apply;
+		this.count();
+		const dismiss = bar.createEl("button", { cls: "kos-dismiss", text: "Dismiss" });
+		dismiss.addEventListener("click", () => this.decide.dismiss(edit));
+		return bar;
+	}
+
+	private wanted(): Set<string> {
+		return new Set([...this.boxes].filter(([, check]) => check.checked).map(([id]) => id));
+	}
+
+	private count(): void {
+		const wanted = this.wanted().size;
+		if (!this.applyButton) return;
+		this.applyButton.setText(wanted === 1 ? "Apply 1 change" : `Apply ${wanted} changes`);
+		this.applyButton.disabled = wanted === 0;
+	}
+
+	private async once(work: () => Promise<void>): Promise<void> {
+		if (this.working) return;
+		this.working = true;
+		try {
+			await work();
+		} finally {
+			this.working = false;
+		}
+	}
+}
+
+/** Lines with a sign, a colour, and a word for those who hear them. */
+export function drawRows(parent: HTMLElement, rows: readonly Row[]): void {
+	const diff = parent.createDiv({ cls: "kos-diff" });
+	for (const { kind, parts } of rows) {
+		const line = diff.createDiv({ cls: `kos-line kos-${kind}` });
+		const sign = line.createSpan({ cls: "kos-sign", text: kind === "add" ? "+" : kind === "del" ? "−" : " " });
+		if (kind !== "same") sign.setAttribute("aria-label", kind === "add" ? "added" : "removed");
+		const text = line.createSpan({ cls: "kos-line-text" });
+		for (const part of parts) {
+			if (part.changed) text.createEl("mark", { text: part.text });
+			else text.appendText(part.text);
+		}
+	}
+}
+
+/** A button that shows an icon, and says its name to those who cannot see it. */
+export function iconButton(parent: HTMLElement, cls: string, icon: string, name: string, act: () => void): HTMLElement {
+	const button = parent.createEl("button", { cls: `clickable-icon ${cls}`, attr: { "aria-label": name } });
+	setIcon(button, icon);
+	button.addEventListener("click", act);
+	return button;
+}

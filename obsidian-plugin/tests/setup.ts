@@ -1,0 +1,4 @@
+// The prototype extensions of the app, for every test.
+import { setup } from "obsidian-test-mocks/setup";
+
+setup();
