@@ -124,4 +124,62 @@ export class Driver {
   run(id) {
     return this.page.evaluate(command => window.host.run(command), id);
   }
+
+  // The plugin's own parts.
+  state() {
+    return this.page.evaluate(() => document.querySelector(".kos-view")?.dataset.state ?? "none");
+  }
+  /** Until the panel shows one of these states. */
+  async reaches(...states) {
+    await this.until(wanted => wanted.includes(document.querySelector(".kos-view")?.dataset.state), states, { timeout: 25_000 });
+  }
+  async done() {
+    await this.reaches("done", "failed", "stopped");
+    assert.equal(await this.state(), "done", await this.panel());
+  }
+  panel() {
+    return this.page.evaluate(() => document.querySelector(".kos-view")?.innerText ?? "");
+  }
+  phase() {
+    return this.text(".kos-phase");
+  }
+  async status(state) {
+    await this.until(wanted => document.querySelector(".kos-status")?.dataset.state === wanted, state);
+    return this.text(".kos-status");
+  }
+  async notice(pattern) {
+    await this.until(source => window.host.record.notices.some(n => new RegExp(source).test(n)), pattern.source);
+  }
+  /** Records each new value of an expression about the page, from inside of it. */
+  watch(name, expression) {
+    return this.page.evaluate(
+      ([key, source]) => {
+        const ask = new Function(`return (${source})`);
+        const values = ((window.watched ??= {})[key] = []);
+        const look = () => {
+          const value = ask();
+          if (value !== values.at(-1)?.[1]) values.push([performance.now(), value]);
+        };
+        new MutationObserver(look).observe(document, { subtree: true, childList: true, characterData: true, attributes: true });
+        look();
+      },
+      [name, expression],
+    );
+  }
+  watched(name) {
+    return this.page.evaluate(key => window.watched[key].map(([, value]) => value), name);
+  }
+  /** Says a line at the foot of the panel. */
+  async say(text) {
+    await this.page.fill(".kos-composer textarea", text);
+    await this.page.press(".kos-composer textarea", "Enter");
+  }
+  async openPanel() {
+    await this.run("open-panel");
+    await this.page.waitForSelector(".kos-view");
+  }
 }
+
+let last = 0;
+/** Words that no cache has seen. */
+export const unique = words => `${words} ${Date.now().toString(36)}${last++}`;

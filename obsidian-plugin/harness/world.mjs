@@ -121,11 +121,13 @@ export async function world(o = {}) {
     read: note => fs.readFileSync(path.join(made.vault, note), "utf8"),
     bytes: note => fs.readFileSync(path.join(made.vault, note)),
     write: (note, text) => fs.writeFileSync(path.join(made.vault, note), text),
+    remove: note => fs.rmSync(path.join(made.vault, note)),
     exists: note => fs.existsSync(path.join(made.vault, note)),
     /** As new: the vault as it was, no faults, the service running. */
     async fresh() {
       made.proxy.reset();
       await made.double.clear();
+      await made.double.say();
       if (restore(made.vault, made.pristine)) await sleep(400);
     },
     async stop() {

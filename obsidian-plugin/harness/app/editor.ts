@@ -16,8 +16,9 @@ export class Editor {
   private get doc() {
     return this.cm.state.doc;
   }
-  private send(from: number, to: number, insert: string): void {
-    this.cm.dispatch({ changes: { from, to, insert }, scrollIntoView: true });
+  /** `origin` names the change for the history: only what is typed and deleted joins the step before. */
+  private send(from: number, to: number, insert: string, origin?: string): void {
+    this.cm.dispatch({ changes: { from, to, insert }, scrollIntoView: true, ...(origin ? { userEvent: origin } : {}) });
   }
   getDoc(): this {
     return this;
@@ -62,11 +63,13 @@ export class Editor {
   getRange(from: Position, to: Position): string {
     return this.cm.state.sliceDoc(this.posToOffset(from), this.posToOffset(to));
   }
-  replaceSelection(text: string): void {
-    this.cm.dispatch(this.cm.state.replaceSelection(text), { scrollIntoView: true });
+  replaceSelection(text: string, origin?: string): void {
+    const { from, to } = this.cm.state.selection.main;
+    this.send(from, to, text, origin);
+    this.cm.dispatch({ selection: EditorSelection.cursor(from + text.length) });
   }
-  replaceRange(text: string, from: Position, to: Position = from): void {
-    this.send(this.posToOffset(from), this.posToOffset(to), text);
+  replaceRange(text: string, from: Position, to: Position = from, origin?: string): void {
+    this.send(this.posToOffset(from), this.posToOffset(to), text, origin);
   }
   getCursor(side: "from" | "to" | "head" | "anchor" = "head"): Position {
     return this.offsetToPos(this.cm.state.selection.main[side]);
@@ -112,7 +115,7 @@ export class Editor {
   exec(command: string): void {
     throw new Error(`the harness has no editor command ${command}`);
   }
-  transaction(tx: any): void {
+  transaction(tx: any, origin?: string): void {
     const range = (r: any) => EditorSelection.range(this.posToOffset(r.from), this.posToOffset(r.to ?? r.from));
     const changes = (tx.changes ?? []).map((c: any) => ({
       from: this.posToOffset(c.from),
@@ -122,7 +125,7 @@ export class Editor {
     const selection = tx.selections ? EditorSelection.create(tx.selections.map(range)) : tx.selection && range(tx.selection);
     if (tx.replaceSelection !== undefined) this.replaceSelection(tx.replaceSelection);
     // Positions of the selection are those after the changes.
-    if (changes.length) this.cm.dispatch({ changes, scrollIntoView: true });
+    if (changes.length) this.cm.dispatch({ changes, scrollIntoView: true, ...(origin ? { userEvent: origin } : {}) });
     if (selection) this.cm.dispatch({ selection });
   }
   wordAt(at: Position): { from: Position; to: Position } | null {
