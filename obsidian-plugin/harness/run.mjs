@@ -1,0 +1,85 @@
+// Runs the checks of the harness: `node harness/run.mjs [--grep WORDS] [--junit FILE] [--bundle FOLDER]`.
+// One line per check, then "N passed, N failed"; a failed one leaves pictures and says where.
+import fs from "node:fs/promises";
+import path from "node:path";
+import { parseArgs } from "node:util";
+import { build } from "esbuild";
+import { chromium } from "playwright-core";
+import { checks, inTheme, Stage, Turn } from "./check.mjs";
+import { here, launchOptions, out } from "./env.mjs";
+
+const { values: options } = parseArgs({ options: { grep: { type: "string" }, junit: { type: "string" } } });
+
+/** The page's script, anew each time: it is quick, and never of another day. */
+export const buildHost = () =>
+  build({
+    entryPoints: [path.join(here, "host.ts")],
+    bundle: true,
+    format: "iife",
+    outfile: path.join(out, "host.js"),
+    logLevel: "warning",
+  });
+
+async function inTime(ms, work) {
+  let timer;
+  const late = new Promise((_, fail) => {
+    timer = setTimeout(() => fail(new Error(`not done after ${ms / 1000} s`)), ms);
+  });
+  try {
+    await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function one(check, stage) {
+  const turn = new Turn(stage);
+  const began = performance.now();
+  let error = null;
+  try {
+    await inTime(check.timeout, check.body(turn).then(() => turn.settle()));
+  } catch (found) {
+    error = found;
+    error.evidence = await turn.evidence();
+  }
+  await turn.end();
+  return { ...check, error, seconds: (performance.now() - began) / 1000 };
+}
+
+const escape = text => text.replace(/[^\t\n\r -\ud7ff\ue000-\ufffd]/gu, "?").replace(/[<>&"]/g, c => `&#${c.charCodeAt(0)};`);
+
+function junit(results) {
+  const cases = results.map(r => {
+    const failure = r.error ? `<failure message="${escape(r.error.message)}">${escape(r.error.stack ?? "")}</failure>` : "";
+    return `<testcase classname="harness.${escape(r.theme)}" name="${escape(r.name)}" time="${r.seconds.toFixed(3)}">${failure}</testcase>`;
+  });
+  const failed = results.filter(r => r.error).length;
+  return `<?xml version="1.0" encoding="UTF-8"?>\n<testsuites><testsuite name="harness" tests="${results.length}" failures="${failed}" errors="0" skipped="0">\n${cases.join("\n")}\n</testsuite></testsuites>\n`;
+}
+
+await fs.mkdir(out, { recursive: true });
+for (const file of (await fs.readdir(path.join(here, "checks"))).filter(name => name.endsWith(".mjs")).sort()) {
+  inTheme(path.basename(file, ".mjs"));
+  await import(path.join(here, "checks", file));
+}
+const wanted = checks.filter(c => `${c.theme}: ${c.name}`.toLowerCase().includes((options.grep ?? "").toLowerCase()));
+await buildHost();
+const browser = await chromium.launch(launchOptions());
+const stage = new Stage(browser);
+const results = [];
+try {
+  for (const check of wanted) {
+    const result = await one(check, stage);
+    results.push(result);
+    const { error } = result;
+    console.log(`${error ? "FAIL" : "ok"} ${check.theme}: ${check.name} (${result.seconds.toFixed(1)} s)`);
+    if (error) console.log(`  ${(error.stack ?? error.message).split("\n").slice(0, 8).join("\n  ")}\n  see ${error.evidence}`);
+  }
+} finally {
+  await stage.close();
+  await browser.close();
+}
+const failed = results.filter(r => r.error).length;
+if (options.junit) await fs.writeFile(options.junit, junit(results));
+console.log(`${results.length - failed} passed, ${failed} failed`);
+process.exit(failed || !results.length ? 1 : 0);
