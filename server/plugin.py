@@ -68,20 +68,21 @@ def install(arguments: Namespace, config: Config) -> Mapping[str, Any]:
     if arguments.source is None:
         data = _shipped(Path(__file__).parents[1])
     else:
-        data = _read(Path(os.path.expanduser(arguments.source)))  # noqa: PTH111 - ~nobody is a name, not an error
+        data = read(Path(os.path.expanduser(arguments.source)))  # noqa: PTH111 - ~nobody is a name, not an error
     version = _version(data["manifest.json"])
+    title = str(_manifest(data["manifest.json"]).get("name") or ID)  # as the app lists it
     folder = vault / _SETTINGS / "plugins" / ID
     there = _there(folder)
     screen = Screen(silent=arguments.json)
     if asked:
         instead = "" if there is None else f", in place of {there or 'the one that is there'}"
-        _say(screen, f"Knowledge-OS {version} for {vault}{instead}:")
+        _say(screen, f"{title} {version} for {vault}{instead}:")
         for name in FILES:
             _say(screen, f"  {folder / name}  {len(data[name])} bytes")
         screen.confirm("Write these files?")
     _write(folder, data)
-    _say(screen, f"installed Knowledge-OS {version} in {folder}")
-    for line in _next_steps(again=there is not None):
+    _say(screen, f"installed {title} {version} in {folder}")
+    for line in _next_steps(title, again=there is not None):
         _say(screen, line)
     return {"plugin": ID, "version": version, "replaced": there, "folder": str(folder), "files": list(FILES)}
 
@@ -90,13 +91,13 @@ def _say(screen: Screen, line: str) -> None:
     screen.write(line_of(line) + "\n")
 
 
-def _next_steps(*, again: bool) -> tuple[str, ...]:
+def _next_steps(title: str, *, again: bool) -> tuple[str, ...]:
     if again:
-        return ("Next: turn the plugin off and on in Settings > Community plugins, or start Obsidian anew.",)
+        return (f"Next: turn {title} off and on in Settings > Community plugins, or start Obsidian anew.",)
     return (
         "Next, in Obsidian:",
-        "  1. Settings > Community plugins: turn them on, and enable Knowledge-OS in the list.",
-        "  2. Settings > Knowledge-OS: paste the address that `kos serve` prints, and what `kos token` prints.",
+        f"  1. Settings > Community plugins: turn them on, and enable {title} in the list.",
+        f"  2. Settings > {title}: paste the address that `kos serve` prints, and what `kos token` prints.",
     )
 
 
@@ -120,7 +121,7 @@ def _shipped(home: Path) -> dict[str, bytes]:
         raise NotBuiltError(f"this package was made without the plugin: {error}", hint) from None
 
 
-def _read(source: Path) -> dict[str, bytes]:
+def read(source: Path) -> dict[str, bytes]:
     """The files of the plugin, checked.
 
     Args:

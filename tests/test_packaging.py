@@ -97,5 +97,5 @@ def test_a_built_plugin_comes_with_the_package(by: str, tmp_path: Path) -> None:
     start = [sys.executable, str(tmp_path / "site" / "knowledge_os.py"), "plugin", "install", "--yes"]
     done = subprocess.run(start, env=person.env, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stderr
-    assert "installed Knowledge-OS 1.2.3" in done.stdout
+    assert "installed Knowledge OS 1.2.3" in done.stdout
     assert (person.vault / PLACE / "main.js").read_text() == BUILT["main.js"]

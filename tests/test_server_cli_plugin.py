@@ -19,7 +19,7 @@ from server import plugin
 from tests.kos import ROOT, Person, Ran, files_of
 from tests.vaults import write
 
-MANIFEST = json.dumps({"id": "knowledge-os", "name": "Knowledge-OS", "version": "1.2.3"})
+MANIFEST = json.dumps({"id": "knowledge-os", "name": "Knowledge OS", "version": "1.2.3"})
 BUILT: dict[str, str | bytes] = {
     "main.js": "module.exports = 'Ü';\n",
     "manifest.json": MANIFEST,
@@ -76,8 +76,8 @@ def test_the_three_files_are_installed_and_nothing_else_changes(person: Person, 
     source = packed(built.with_suffix(".zip"), BUILT, methods[form]) if form in methods else built
     ran = person.run("plugin", "install", "--from", str(source), "--yes")
     assert (ran.code, ran.err) == (0, "")
-    assert ran.out.startswith(f"installed Knowledge-OS 1.2.3 in {person.vault / PLACE}\nNext, in Obsidian:\n")
-    for told in ("Settings > Community plugins", "enable Knowledge-OS", "`kos serve`", "`kos token`"):
+    assert ran.out.startswith(f"installed Knowledge OS 1.2.3 in {person.vault / PLACE}\nNext, in Obsidian:\n")
+    for told in ("Settings > Community plugins", "enable Knowledge OS", "`kos serve`", "`kos token`"):
         assert told in ran.out
     assert installed(person.vault) == as_bytes(BUILT) | {"data.json": THEIRS[f"{PLACE}/data.json"].encode()}
     for path, text in THEIRS.items():
@@ -117,7 +117,7 @@ def test_what_is_replaced_is_told(person: Person, built: Path, there: dict[str, 
     assert told["replaced"] == version
     assert installed(person.vault).items() > as_bytes(BUILT).items()
     ran = person.run("plugin", "install", "--yes", "--from", str(built))
-    assert "turn the plugin off and on" in ran.out
+    assert "turn Knowledge OS off and on" in ran.out
     assert "`kos token`" not in ran.out
 
 
@@ -127,7 +127,7 @@ def test_a_person_is_asked_and_sees_what_will_be_written(person: Person, built: 
     for answer in (b"n\r", b"\r", b"\x04"):
         terminal = person.on_terminal(*words)
         said = terminal.read("Write these files? [y/N] ")
-        assert f"Knowledge-OS 1.2.3 for {person.vault}:\r\n" in said
+        assert f"Knowledge OS 1.2.3 for {person.vault}:\r\n" in said
         for name, data in as_bytes(BUILT).items():
             assert f"  {person.vault / PLACE / name}  {len(data)} bytes\r\n" in said
         terminal.press(answer)
@@ -136,7 +136,7 @@ def test_a_person_is_asked_and_sees_what_will_be_written(person: Person, built: 
         assert files_of(person.vault) == before
     write(person.vault / PLACE, {"manifest.json": MANIFEST.replace("1.2.3", "1.0.0")})
     terminal = person.on_terminal(*words)
-    assert f"Knowledge-OS 1.2.3 for {person.vault}, in place of 1.0.0:\r\n" in terminal.read("[y/N] ")
+    assert f"Knowledge OS 1.2.3 for {person.vault}, in place of 1.0.0:\r\n" in terminal.read("[y/N] ")
     terminal.press(b"y\r")
     assert terminal.end() == 0
     assert installed(person.vault).items() > as_bytes(BUILT).items()
@@ -263,7 +263,7 @@ def test_a_damaged_zip_is_read_as_it_was_or_refused(
     file = tmp_path_factory.getbasetemp() / f"{os.getpid()}.zip"
     file.write_bytes(data)
     with contextlib.suppress(plugin.NotThePluginError):
-        assert plugin._read(file) == as_bytes(BUILT)
+        assert plugin.read(file) == as_bytes(BUILT)
 
 
 def test_a_source_that_is_not_there_or_no_file(person: Person, tmp_path: Path) -> None:
