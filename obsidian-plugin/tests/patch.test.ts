@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { headingAt, hunkRows, lineRows, type Row } from "../src/edits/diff";
+import { headingAt, hunkRows, lineRows, together, type Row } from "../src/edits/diff";
 import { bare, chosen, digest, grave, marked, patched, textOf } from "../src/edits/patch";
 import { allHunks } from "../src/runs/runs";
 import { edits } from "./contract";
@@ -41,13 +41,22 @@ describe("the rows of a difference", () => {
 		const text = "# Day\n## Log\n- one\n## Later\n";
 		const at = text.indexOf("- one") + 5;
 		const hunk = { id: "1.1", start16: at, end16: at, old: "", new: "\n- two", why: "" };
-		expect(flat(hunkRows(text, hunk))).toEqual([" - one", "+- two"]);
+		expect(flat(hunkRows(text, [hunk]))).toEqual([" - one", "+- two"]);
 		expect(headingAt(text, at)).toBe("Log");
 		expect(headingAt("text", 2)).toBe("");
 	});
 
+	it("show hunks of one line as one change", () => {
+		const text = "- [ ] brew\n- [ ] drink\n";
+		const hunk = (id: string, start16: number, end16: number, fresh: string) => ({ id, start16, end16, old: text.slice(start16, end16), new: fresh, why: "" });
+		const hunks = [hunk("1.1", 3, 4, "x"), hunk("1.2", 10, 10, " ✅"), hunk("1.3", 14, 15, "x")];
+		expect(together(text, hunks).map((group) => group.map(({ id }) => id))).toEqual([["1.1", "1.2"], ["1.3"]]);
+		expect(flat(hunkRows(text, hunks.slice(0, 2)))).toEqual(["-- [{ }] brew", "+- [{x}] brew{ ✅}"]);
+		expect(flat(hunkRows(text, hunks.slice(2)))).toEqual(["-- [{ }] drink", "+- [{x}] drink"]);
+	});
+
 	it("show where within a line it changed, and never cut a letter in two", () => {
-		expect(flat(lineRows("- [ ] brew 🙂", "- [x] brew 🙃"))).toEqual(["-- [{ ] brew 🙂}", "+- [{x] brew 🙃}"]);
+		expect(flat(lineRows("- [ ] brew 🙂", "- [x] brew 🙃"))).toEqual(["-- [{ }] brew {🙂}", "+- [{x}] brew {🙃}"]);
 		expect(flat(lineRows("due: 2025-09-14", "due: 2025-09-21"))).toEqual(["-due: 2025-09-{14}", "+due: 2025-09-{21}"]);
 	});
 
