@@ -1,4 +1,5 @@
-# Set-up that kos, check and scripts/plugin share: from a machine with nothing but its base to an environment locked by hashes.
+# Set-up that kos, check and scripts/plugin share: from a machine with nothing but its base to environments locked by
+# hashes.
 #
 # Sourced by a script that runs under `set -eu` and has set ROOT to the checkout. Gives it
 #   boot_env NAME LOCK          PYTHON = the interpreter of environment NAME, made from the lock file LOCK unless it is there
@@ -6,7 +7,7 @@
 #   boot_program PROGRAM DEB    a program of a Debian package, installed unless it is there
 #   boot_library LIBRARY DEB    the same for a shared library
 #   boot_node                   a node and an npm on the PATH that are new enough
-#   boot_modules FOLDER         MODULES = the folder FOLDER of the checkout, or a copy that can be written, with its node_modules
+#   boot_modules FOLDER         MODULES = this folder of the checkout with its node_modules, or a copy that can be written
 #   boot_chromium               CHROMIUM = a Chromium
 # Words go to stderr, standard input stays the caller's, and nothing is written in the caller's folder.
 #
@@ -168,7 +169,7 @@ make_modules() { # FOLDER; file descriptor 9 is the folder
   cp "$1/package-lock.json" "$1/node_modules/made-from.json"
 }
 
-# A folder that is built in, of a checkout that cannot be written: a fresh copy where the environments lie, with links to the
+# What is built in a checkout that cannot be written is built in a fresh copy where the environments lie, with links to the
 # rest of the checkout around it.
 mirror() { # FOLDER
   choose_place

@@ -206,7 +206,7 @@ def _there(folder: Path) -> str | None:
     if not any((folder / name).exists() for name in FILES):
         return None
     try:
-        return _version((folder / "manifest.json").read_bytes())
+        return _version(_bytes(folder / "manifest.json", MOST_BYTES))
     except OSError:
         return ""
 
