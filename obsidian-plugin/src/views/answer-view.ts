@@ -116,7 +116,7 @@ export class AnswerView extends ItemView implements HoverParent {
 		this.drawChip(parts, record);
 		this.toggle(parts.stop, !isOver(record));
 		if (changed(before, record, ["degraded", "findings", "fault", "state"])) this.drawNotices(parts, record);
-		if (changed(before, record, ["kept", "state"])) this.drawKept(parts, record);
+		if (changed(before, record, ["kept", "edits"])) this.drawKept(parts, record);
 		parts.sources.show(record);
 		if (isOver(record)) {
 			if (changed(before, record, ["state", "answer", "unsupported"])) void parts.body.finish(record.answer, record.unsupported);
@@ -279,12 +279,17 @@ export class AnswerView extends ItemView implements HoverParent {
 		}
 	}
 
-	private drawKept(parts: Parts, { kept }: RunRecord): void {
+	private drawKept(parts: Parts, { kept, edits }: RunRecord): void {
 		parts.kept.empty();
-		if (!kept) return;
-		parts.kept.createSpan({ cls: "kos-kept-sign", text: "✓ " });
-		parts.kept.createSpan({ text: "Your words are kept in " });
+		const [words] = edits;
+		if (!kept || !words) return;
+		const undone = words.status === "undone";
+		parts.kept.createSpan({ cls: "kos-kept-sign", text: undone ? "↶ " : "✓ " });
+		parts.kept.createSpan({ text: undone ? "Your words are taken back from " : "Your words are kept in " });
 		linkTo(parts.kept, kept, "", noteName(kept));
+		if (undone) return;
+		const undo = parts.kept.createEl("button", { cls: "kos-undo-words kos-quiet", text: "Undo" });
+		undo.addEventListener("click", () => void this.panel.undo(words));
 	}
 
 	private drawDoubts(parts: Parts, { unsupported, state }: RunRecord): void {

@@ -36,7 +36,7 @@ export class SourceList {
 			row.createSpan({ cls: "kos-why", text: `${passage.why}${via}` });
 		}
 		if (passages.length <= SHOWN) return;
-		const more = this.el.createEl("button", { cls: "kos-more", attr: { "aria-expanded": String(this.all) } });
+		const more = this.el.createEl("button", { cls: "kos-more kos-quiet", attr: { "aria-expanded": String(this.all) } });
 		setIcon(more.createSpan(), this.all ? "chevron-up" : "chevron-down");
 		more.createSpan({ text: this.all ? "Fewer" : `${passages.length - SHOWN} more` });
 		more.addEventListener("click", () => {
