@@ -1,13 +1,18 @@
-# Set-up that kos and check share: from a machine with nothing but its base to an environment locked by hashes.
+# Set-up that kos, check and scripts/plugin share: from a machine with nothing but its base to environments locked by
+# hashes.
 #
 # Sourced by a script that runs under `set -eu` and has set ROOT to the checkout. Gives it
 #   boot_env NAME LOCK          PYTHON = the interpreter of environment NAME, made from the lock file LOCK unless it is there
 #   boot_uv                     UV = a uv
 #   boot_program PROGRAM DEB    a program of a Debian package, installed unless it is there
 #   boot_library LIBRARY DEB    the same for a shared library
+#   boot_node                   a node and an npm on the PATH that are new enough
+#   boot_modules FOLDER         MODULES = this folder of the checkout with its node_modules, or a copy that can be written
+#   boot_chromium               CHROMIUM = a Chromium
 # Words go to stderr, standard input stays the caller's, and nothing is written in the caller's folder.
 #
-# Environment: KOS_ENV_DIR (where environments lie, else the checkout, else the cache), KOS_PYTHON (which Python to use).
+# Environment: KOS_ENV_DIR (where environments lie, else the checkout, else the cache), KOS_PYTHON (which Python to use),
+# KOS_CHROMIUM (which Chromium).
 
 boot_place=${KOS_ENV_DIR:-$ROOT}
 case $boot_place in /*) ;; *) boot_place=$PWD/$boot_place ;; esac
@@ -123,6 +128,75 @@ boot_program() { # PROGRAM DEB
 
 boot_library() { # LIBRARY DEB
   PATH=$PATH:/usr/sbin:/sbin ldconfig -p 2>/dev/null | grep -q -F "$1" || apt_install "$2" </dev/null
+}
+
+# The machine's own Node, else the one that comes as a package of the environment for development: Debian 12 has Node 18.
+boot_node() {
+  node_fits && return
+  boot_env .venv-dev requirements-dev.lock
+  export PATH="${PYTHON%/*}:$PATH"
+  node_fits || die "Node 20.19 or newer is needed, with npm"
+}
+
+# What vitest, rolldown and jsdom run on.
+node_fits() {
+  node -e '
+const [major, minor] = process.versions.node.split(".").map(Number)
+process.exit(major >= 24 || (major === 22 && minor >= 13) || (major === 20 && minor >= 19) ? 0 : 1)' >/dev/null 2>&1 &&
+    npm --version >/dev/null 2>&1
+}
+
+# Here too the stamp is a copy of the lock file that is written last.
+modules_ready() { # FOLDER
+  cmp -s "$1/node_modules/made-from.json" "$1/package-lock.json"
+}
+
+boot_modules() { # FOLDER
+  MODULES=$ROOT/$1
+  [ -f "$MODULES/package-lock.json" ] || die "$1/package-lock.json is missing from $ROOT"
+  [ -w "$MODULES" ] || mirror "$1"
+  modules_ready "$MODULES" || make_modules "$MODULES" </dev/null 9<"$MODULES"
+}
+
+make_modules() { # FOLDER; file descriptor 9 is the folder
+  find_uv
+  one_at_a_time
+  modules_ready "$1" && return
+  say "preparing the packages of ${1##*/}, once (some seconds)"
+  rm -rf "$1/node_modules"
+  (cd "$1" && npm ci --ignore-scripts --no-audit --no-fund --no-update-notifier >&2 9<&-) ||
+    die "cannot install the packages of ${1##*/}/package-lock.json: the next start tries again"
+  cp "$1/package-lock.json" "$1/node_modules/made-from.json"
+}
+
+# What is built in a checkout that cannot be written is built in a fresh copy where the environments lie, with links to the
+# rest of the checkout around it.
+mirror() { # FOLDER
+  choose_place
+  MODULES=$boot_place/mirror/$1
+  say "$ROOT/$1 cannot be written: working in $MODULES"
+  mkdir -p "$MODULES"
+  find "$MODULES" -mindepth 1 -maxdepth 1 ! -name node_modules -exec rm -rf {} +
+  tar -C "$ROOT/$1" --exclude ./node_modules --exclude ./dist -cf - . | tar -C "$MODULES" -xf - -m
+  chmod -R u+w "$MODULES"
+  for boot_name in "$ROOT"/*; do
+    [ "$boot_name" = "$ROOT/$1" ] || ln -sfn "$boot_name" "$boot_place/mirror/${boot_name##*/}"
+  done
+}
+
+boot_chromium() {
+  find_chromium || apt_install chromium </dev/null
+  find_chromium || die "Chromium is needed${KOS_CHROMIUM:+, and KOS_CHROMIUM=$KOS_CHROMIUM is none}"
+}
+
+find_chromium() {
+  if [ -n "${KOS_CHROMIUM:-}" ]; then set -- "$KOS_CHROMIUM"; else
+    set -- chromium chromium-browser google-chrome '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome'
+  fi
+  for boot_name; do
+    CHROMIUM=$(command -v "$boot_name") && return
+  done
+  return 1
 }
 
 # Its output is shown only when it fails. A broken third-party source makes the update fail and need not matter, and an

@@ -366,6 +366,15 @@ def _edits(arguments: Namespace) -> int:
     return 0
 
 
+def _plugin(arguments: Namespace) -> int:
+    from server.plugin import install
+
+    found = install(arguments, _config(arguments))
+    if arguments.json:
+        _print_json(found)
+    return 0
+
+
 def _doctor(arguments: Namespace) -> int:
     from server.doctor import examine
 
@@ -489,6 +498,7 @@ _COMMANDS: Mapping[str, Callable[[Namespace], int]] = {
     "serve": _serve,
     "edits": _edits,
     "undo": _edits,
+    "plugin": _plugin,
     "token": _token,
     "doctor": _doctor,
     "config": _show_config,

@@ -1,6 +1,5 @@
 """What `kos edits` and `kos undo` do: show, apply and take back edits, through the service of the vault if one runs."""
 
-import sys
 from argparse import Namespace
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -9,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from server.client import Service, ask, find
 from server.config import Config
-from server.parser import UsageError
+from server.parser import UsageError, to_be_asked
 from server.screen import Screen, line_of
 
 if TYPE_CHECKING:
@@ -23,12 +22,6 @@ class NothingAppliedError(Exception):
 
     code = "conflict"
     hint = "`kos edits` shows the state of each."
-
-
-class DeclinedError(Exception):
-    """The person was asked and did not say yes; nothing was written."""
-
-    code = "cancelled"
 
 
 class _Desk(Protocol):
@@ -138,15 +131,12 @@ def undo(arguments: Namespace, config: Config) -> Any:
         Exception: whatever the journal or the service refuses, named by its `code`.
     """
     _check(filter(None, [arguments.id]))
-    asks = not arguments.yes
-    if asks and (arguments.json or not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty())):
-        raise UsageError("undo asks before it writes, and here is nobody to ask", "Say --yes if it is meant.")
+    asked = to_be_asked(arguments)
     screen, desk = Screen(silent=arguments.json), _desk(config)
     identity = arguments.id or _last(desk.all())
-    if asks:
+    if asked:
         _show(screen, desk.one(identity), config)
-        if not screen.confirmed("Take this back?"):
-            raise DeclinedError("nothing was changed")
+        screen.confirm("Take this back?")
     try:
         whole = desk.undo(identity)
     except Exception as error:

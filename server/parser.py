@@ -115,8 +115,9 @@ def parser() -> argparse.ArgumentParser:
     _add_edits(add("edits", "list the edits of notes, show one, or apply one"))
     undo = add("undo", "take an applied edit back: the last one, or the one with this id")
     undo.add_argument("id", nargs="?", metavar="ID", help="id of the edit, as `kos edits` lists it")
-    undo.add_argument("--yes", action="store_true", help="do not ask; needed where there is no terminal")
+    _add_yes(undo)
     _add_json(undo, "print the edit as one JSON object; a failure too")
+    _add_plugin(add("plugin", "install the plugin for Obsidian into the vault"))
     serve = add("serve", "answer over HTTP until it is told to stop")
     _add_json(serve, "print one line with url, token_file and pid when ready")
     token = add("token", "print the token that clients of the service show; made when there is none")
@@ -197,6 +198,22 @@ def _add_edits(to: argparse.ArgumentParser) -> None:
     to.add_argument("--hunk", action="append", metavar="N.M", help="apply only this hunk of the edit; repeatable")
     to.add_argument("--confirm", action="store_true", help="apply it though it removes most of a note or touches many")
     _add_json(to, "print the edits, or the edit, as one JSON object; a failure too")
+
+
+def _add_plugin(to: argparse.ArgumentParser) -> None:
+    to.add_argument("action", choices=("install",), metavar="install", help="copy the plugin into the vault's settings")
+    to.add_argument(
+        "--from",
+        dest="source",
+        metavar="FOLDER|ZIP",
+        help="take main.js, manifest.json and styles.css from there (default: the ones that came with this program)",
+    )
+    _add_yes(to)
+    _add_json(to, "print what was installed, and where, as one JSON object; a failure too")
+
+
+def _add_yes(to: argparse.ArgumentParser) -> None:
+    to.add_argument("--yes", action="store_true", help="do not ask; needed where there is no terminal")
 
 
 def _add_json(to: "argparse.ArgumentParser | argparse._ArgumentGroup", text: str) -> None:
@@ -282,6 +299,19 @@ def _gather(text: str) -> list[str] | dict[str, float]:
             "must give every way a percent above 0 and at most 100, such as search=75,maps=25"
         )
     return dict(zip(names, map(float, shares), strict=True))
+
+
+def to_be_asked(arguments: argparse.Namespace) -> bool:
+    """Whether a command asks before it writes: it does unless it was told --yes.
+
+    Raises:
+        UsageError: it does, and nobody is there.
+    """
+    there = sys.stdin and sys.stdin.isatty() and sys.stderr.isatty() and not arguments.json
+    if not arguments.yes and not there:
+        asks = f"{arguments.command} asks before it writes"
+        raise UsageError(f"{asks}, and here is nobody to ask", "Say --yes if it is meant.")
+    return not arguments.yes
 
 
 def request(arguments: argparse.Namespace, vault: Path) -> dict[str, Any]:

@@ -23,6 +23,12 @@ _REASONS = 3
 _FINDINGS = 20
 
 
+class DeclinedError(Exception):
+    """The person was asked and did not say yes; nothing was written."""
+
+    code = "cancelled"
+
+
 class Screen:
     """Shows one run.
 
@@ -130,14 +136,19 @@ class Screen:
             tint = next((tint for mark, tint in _TINTS.items() if line.startswith(mark)), "")
             self._write(self._out, f"{tint}{line}{_PLAIN}\n" if tint else f"{line}\n")
 
-    def confirmed(self, question: str) -> bool:
-        """Ask a person at the terminal; whether they said yes."""
+    def confirm(self, question: str) -> None:
+        """Ask a person at the terminal.
+
+        Raises:
+            DeclinedError: they did not say yes.
+        """
         self.clear()
         self._write(self._err, f"{line_of(question)} [y/N] ")
         said = sys.stdin.readline()
         if not said.endswith("\n"):
             self._write(self._err, "\n")
-        return said.strip().lower() in ("y", "yes")
+        if said.strip().lower() not in ("y", "yes"):
+            raise DeclinedError("nothing was changed")
 
     def _token(self, text: str) -> None:
         if text:

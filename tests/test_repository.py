@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from commands.gather import WAYS
+from scripts.release import versions
 from server.body import CommandBody, ContextBody
 from server.errors import STATUS
 from tests.kos import ROOT
 
 LOCKS = sorted(ROOT.glob("requirements*.lock"))
+PLUGIN = ROOT / "obsidian-plugin"
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)
@@ -23,6 +25,26 @@ def test_a_lock_pins_every_package_by_hash_and_names_no_registry(lock: Path) -> 
     assert pins
     for block in re.split(r"^(?=[a-z0-9])", text, flags=re.MULTILINE | re.IGNORECASE)[1:]:
         assert "--hash=sha256:" in block, block.splitlines()[0]
+
+
+def test_the_lock_of_the_plugin_pins_every_package_by_hash_and_names_no_registry() -> None:
+    packages = json.loads((PLUGIN / "package-lock.json").read_text("utf-8"))["packages"]
+    ours = packages.pop("")
+    assert packages
+    for name, package in packages.items():
+        assert re.fullmatch(r"sha512-[A-Za-z0-9+/]{86}==", package.get("integrity", "")), name
+        package.pop("funding", None)
+    assert "://" not in json.dumps([ours, packages])
+    settings = (PLUGIN / ".npmrc").read_text("utf-8")
+    assert "omit-lockfile-registry-resolved=true" in settings.splitlines()
+    assert "registry=" not in settings
+    assert "://" not in settings
+
+
+def test_the_plugin_and_the_program_have_one_version() -> None:
+    found = versions(PLUGIN)
+    assert len(found) == 4
+    assert len(set(found.values())) == 1, found
 
 
 def test_every_dependency_has_its_reason_and_its_pin() -> None:

@@ -69,7 +69,9 @@ def small(tmp_path: Path) -> Person:
 # --- how light it is
 
 
-@pytest.mark.parametrize("words", [["--version"], ["--help"], ["orient", "--help"], ["serve", "--help"]])
+@pytest.mark.parametrize(
+    "words", [["--version"], ["--help"], ["orient", "--help"], ["serve", "--help"], ["plugin", "--help"]]
+)
 def test_help_and_version_import_nothing_heavy(words: list[str]) -> None:
     script = f"""
 import sys

@@ -16,7 +16,7 @@ import { allHunks, type Runs } from "./runs/runs";
 import { baseOf, isHidden } from "./settings/settings";
 import { check, probe } from "./setup/check";
 import { SetupModal } from "./setup/setup-modal";
-import type { StatusBar } from "./status/status-bar";
+import { condition, type StatusBar } from "./status/status-bar";
 import { AnswerView, VIEW_TYPE, type Deed, type Panel } from "./views/answer-view";
 import { noteName } from "./views/links";
 import { confirmed, ConflictModal, copyText, MapModal, ReceiptModal } from "./views/modals";
@@ -40,7 +40,6 @@ export class Conductor implements Panel {
 	async typed(command: Command, words: string, editor: Editor, start: EditorPosition, end: EditorPosition): Promise<void> {
 		const putBack = takeOut(editor, start, end);
 		const view = lastNote(this.app);
-		this.attention.watch(activeDocument);
 		const record = await this.run(command.name, words, { note: view?.file?.path ?? null, selection: null, follows: null, save: view });
 		const lost = record.state === "failed" && (!record.run || (this.captures(command.name) && !record.kept));
 		if (lost && !putBack()) (await this.view())?.compose(typed(record), false);
@@ -272,17 +271,19 @@ export class Conductor implements Panel {
 				const address = { url: baseOf(plugin.settings.address), token: plugin.token(), patience: 10 };
 				const steps = await check(probe(address, this.app.vault.getName(), () => canStream(address)));
 				await this.bar.refresh();
-				await plugin.learnCommands();
 				return steps;
 			},
 		}).open();
 	}
 
 	async statusClicked(): Promise<void> {
-		const { paired, fault } = await this.bar.refresh();
-		if (!paired || fault?.code === "unauthorized") this.setUp();
-		else if (fault) new Notice(fault.words);
-		else await this.open(true);
+		const { state, title } = condition(await this.bar.refresh(), this.runs.busy());
+		if (state === "unpaired") this.setUp();
+		else if (state === "offline") new Notice(title);
+		else {
+			if (state === "degraded") new Notice(title);
+			await this.open(true);
+		}
 	}
 
 	async showMap(path: string): Promise<void> {
@@ -311,6 +312,7 @@ export class Conductor implements Panel {
 		text: string,
 		from: { note: string | null; selection: string | null; follows: string | null; save: MarkdownView | null },
 	): Promise<RunRecord> {
+		this.attention.watch(activeDocument);
 		const opening = this.view();
 		await from.save?.save();
 		const record = await this.runs.run(name, this.asking(name, text, from), (fresh) => void opening.then((view) => view?.show(this.runs.get(fresh.key) ?? fresh)));

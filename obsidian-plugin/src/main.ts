@@ -1,7 +1,6 @@
 /** The plugin: what the app is told of at the start, and let go of at the end. */
 import { Notice, Plugin, type ObsidianProtocolData } from "obsidian";
 import { Client, type Command } from "./api/client";
-import { Fault } from "./api/errors";
 import { Conductor } from "./conductor";
 import { Desk } from "./edits/desk";
 import { Writer } from "./edits/writer";
@@ -21,6 +20,7 @@ export default class KnowledgeOsPlugin extends Plugin {
 	private conductor!: Conductor;
 	private bar!: StatusBar;
 	private runs!: Runs;
+	private learned = false;
 	private readonly spoken = new Set<string>();
 
 	override async onload(): Promise<void> {
@@ -40,7 +40,7 @@ export default class KnowledgeOsPlugin extends Plugin {
 			this.client,
 			() => this.token() !== null,
 			() => this.runs.busy(),
-			() => this.conductor.refresh(),
+			() => this.heard(),
 		);
 		this.conductor.bar = this.bar;
 		this.register(() => {
@@ -48,6 +48,8 @@ export default class KnowledgeOsPlugin extends Plugin {
 			this.runs.close();
 		});
 		this.registerDomEvent(this.bar.el, "click", () => void this.conductor.statusClicked());
+		// After sleep, or a change of network, what is known is old.
+		for (const sign of ["online", "focus"] as const) this.registerDomEvent(window, sign, () => void this.bar.refresh());
 
 		this.registerView(VIEW_TYPE, (leaf) => new AnswerView(leaf, this.conductor));
 		this.registerHoverLinkSource(HOVER_SOURCE, { display: this.manifest.name, defaultMod: true });
@@ -68,11 +70,13 @@ export default class KnowledgeOsPlugin extends Plugin {
 
 	override async onExternalSettingsChange(): Promise<void> {
 		this.settings = settingsFrom(await this.loadData());
+		this.learned = false;
 		await this.bar.refresh();
 	}
 
 	async keepSettings(): Promise<void> {
 		await this.saveData(this.settings);
+		this.learned = false;
 		void this.bar.refresh();
 	}
 
@@ -97,17 +101,21 @@ export default class KnowledgeOsPlugin extends Plugin {
 	/** What waits until the app has drawn itself: the service is asked, and runs that were under way are followed. */
 	private async begin(): Promise<void> {
 		this.conductor.resume();
-		const { status } = await this.bar.refresh();
-		if (status?.ready) await this.learnCommands();
+		await this.bar.refresh();
+	}
+
+	/** The service told how it is. The first time it is ready, it is asked for its commands too. */
+	private heard(): void {
+		this.conductor.refresh();
+		if (this.learned || !this.bar.known.status?.ready) return;
+		this.learned = true;
+		void this.learnCommands();
 	}
 
 	/** Offer what the service lists, now and at the next start. */
-	async learnCommands(): Promise<void> {
-		const commands = await this.client.commands().catch((error: unknown) => {
-			if (error instanceof Fault) return null;
-			throw error;
-		});
-		if (!commands?.length || JSON.stringify(commands) === JSON.stringify(this.settings.commands)) return;
+	private async learnCommands(): Promise<void> {
+		const commands = await this.client.commands().catch(() => []);
+		if (!commands.length || JSON.stringify(commands) === JSON.stringify(this.settings.commands)) return;
 		for (const { name } of this.settings.commands) if (!commands.some((one) => one.name === name)) this.removeCommand(name);
 		this.settings.commands = commands;
 		await this.saveData(this.settings);

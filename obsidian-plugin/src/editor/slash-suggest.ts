@@ -32,12 +32,6 @@ export class SlashSuggest extends EditorSuggest<Offer> {
 			{ command: "tab", purpose: "add words" },
 			{ command: "esc", purpose: "dismiss" },
 		]);
-		this.scope.register([], "Escape", () => {
-			const context = this.context;
-			if (context) this.dismissed = place(context.start);
-			this.close();
-			return false;
-		});
 		this.scope.register([], "Tab", () => {
 			const selected = this.drawn.find(({ el }) => el.hasClass("is-selected")) ?? this.drawn[0];
 			if (selected) this.complete(selected.offer);
@@ -58,6 +52,17 @@ export class SlashSuggest extends EditorSuggest<Offer> {
 		const start = { line: cursor.line, ch: slash.ch };
 		if (this.dismissed === place(start)) return null;
 		return { start, end: cursor, query: before.slice(slash.ch) };
+	}
+
+	/** Closed over an unchanged line with the cursor in it, it was the person who closed it: Escape is the app's own key. */
+	override close(): void {
+		const { context } = this;
+		if (context?.editor.hasFocus()) {
+			const { line, ch } = context.editor.getCursor();
+			const unchanged = line === context.end.line && ch === context.end.ch && context.editor.getRange(context.start, context.end) === context.query;
+			if (unchanged) this.dismissed = place(context.start);
+		}
+		super.close();
 	}
 
 	override getSuggestions(context: EditorSuggestContext): Offer[] {

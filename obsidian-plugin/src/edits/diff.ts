@@ -1,5 +1,6 @@
-/** What a hunk does to the lines it touches, as rows to show. Pure. */
+/** What hunks do to the lines they touch, as rows to show. Pure. */
 import type { Hunk } from "../api/events";
+import { patched } from "./patch";
 
 export interface Row {
 	kind: "same" | "del" | "add";
@@ -10,12 +11,34 @@ export interface Row {
 // Above this many pairs of lines a difference is not looked for: all old lines go, all new lines come.
 const MOST_PAIRS = 250_000;
 
-/** The rows of one hunk: the whole lines it touches, before and after. */
-export function hunkRows(text: string, hunk: Hunk): Row[] {
-	const from = hunk.start16 === 0 ? 0 : text.lastIndexOf("\n", hunk.start16 - 1) + 1;
-	const end = text.indexOf("\n", hunk.end16);
-	const to = end < 0 ? text.length : end;
-	return lineRows(text.slice(from, to), text.slice(from, hunk.start16) + hunk.new + text.slice(hunk.end16, to));
+/** Hunks that touch the same lines, together: apart, each would show a line that never was. */
+export function together(text: string, hunks: readonly Hunk[]): Hunk[][] {
+	const groups: Hunk[][] = [];
+	let end = -1;
+	for (const hunk of hunks) {
+		const last = groups[groups.length - 1];
+		if (last && lineStart(text, hunk.start16) <= end) last.push(hunk);
+		else groups.push([hunk]);
+		end = lineEnd(text, hunk.end16);
+	}
+	return groups;
+}
+
+/** The rows of hunks that stand together: the whole lines they touch, before and after. */
+export function hunkRows(text: string, hunks: readonly Hunk[]): Row[] {
+	const from = lineStart(text, hunks[0]?.start16 ?? 0);
+	const lines = text.slice(from, lineEnd(text, hunks[hunks.length - 1]?.end16 ?? 0));
+	const moved = hunks.map((hunk) => ({ ...hunk, start16: hunk.start16 - from, end16: hunk.end16 - from }));
+	return lineRows(lines, patched(lines, moved));
+}
+
+function lineStart(text: string, offset: number): number {
+	return offset === 0 ? 0 : text.lastIndexOf("\n", offset - 1) + 1;
+}
+
+function lineEnd(text: string, offset: number): number {
+	const end = text.indexOf("\n", offset);
+	return end < 0 ? text.length : end;
 }
 
 /** The heading under which a place in a text stands, "" above all. */
@@ -52,8 +75,8 @@ function lines(text: string): string[] {
 	return text === "" ? [] : text.replace(/\r/g, "").split("\n");
 }
 
-/** The longest common subsequence of lines, as the steps from one to the other. */
-function script(old: string[], fresh: string[]): [Row["kind"], string][] {
+/** The longest common subsequence of lines or words, as the steps from one to the other. */
+function script(old: readonly string[], fresh: readonly string[]): [Row["kind"], string][] {
 	if (old.length * fresh.length > MOST_PAIRS)
 		return [...old.map((line): [Row["kind"], string] => ["del", line]), ...fresh.map((line): [Row["kind"], string] => ["add", line])];
 	const width = fresh.length + 1;
@@ -91,16 +114,20 @@ function replaced(dels: string[], adds: string[]): Row[] {
 	return [...gone, ...come];
 }
 
-function row(kind: Row["kind"], line: string, other: string | null): Row {
+function row(kind: "del" | "add", line: string, other: string | null): Row {
 	if (other === null) return { kind, parts: [{ text: line, changed: false }] };
-	const mine = Array.from(line);
-	const theirs = Array.from(other);
-	const shorter = Math.min(mine.length, theirs.length);
-	let head = 0;
-	while (head < shorter && mine[head] === theirs[head]) head++;
-	let tail = 0;
-	while (tail < shorter - head && mine[mine.length - 1 - tail] === theirs[theirs.length - 1 - tail]) tail++;
-	const cut = [mine.slice(0, head), mine.slice(head, mine.length - tail), mine.slice(mine.length - tail)];
-	const parts = cut.map((piece, i) => ({ text: piece.join(""), changed: i === 1 })).filter((part) => part.text !== "");
+	const parts: Row["parts"] = [];
+	for (const [step, word] of script(words(kind === "del" ? line : other), words(kind === "del" ? other : line))) {
+		if (step !== "same" && step !== kind) continue;
+		const changed = step === kind;
+		const last = parts[parts.length - 1];
+		if (last?.changed === changed) last.text += word;
+		else parts.push({ text: word, changed });
+	}
 	return { kind, parts: parts.length ? parts : [{ text: "", changed: false }] };
+}
+
+/** A line in words, blanks and single signs; none of them is half a letter. */
+function words(line: string): string[] {
+	return line.match(/[\p{L}\p{N}\p{M}]+|\s+|[^\p{L}\p{N}\p{M}\s]/gu) ?? [];
 }

@@ -16,7 +16,7 @@ export function patched(text: string, hunks: readonly Hunk[]): string {
 
 /** SHA-256 as hex. */
 export async function digest(bytes: ArrayBuffer): Promise<string> {
-	const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+	const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", new Uint8Array(bytes)));
 	return Array.from(hash, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 

@@ -22,6 +22,8 @@ const SIGNS: Record<Step["result"], string> = { ok: "✓", failed: "✗", skippe
 const HEARD: Record<Step["result"], string> = { ok: "works", failed: "fails", skipped: "not tried" };
 
 export class SetupModal extends Modal {
+	private first: HTMLInputElement | null = null;
+
 	constructor(
 		app: App,
 		private readonly setUp: SetUp,
@@ -49,6 +51,7 @@ export class SetupModal extends Modal {
 			text.inputEl.type = "password";
 			text.inputEl.autocomplete = "off";
 			text.inputEl.addClass("kos-token");
+			this.first = text.inputEl;
 			text.setValue(pairing.token).onChange((value) => {
 				pairing.token = value.trim();
 			});
@@ -60,6 +63,7 @@ export class SetupModal extends Modal {
 		const done = bar.createEl("button", { cls: "kos-done", text: "Close" });
 		done.addEventListener("click", () => this.close());
 		contentEl.append(steps);
+		this.first?.focus();
 	}
 
 	override onClose(): void {

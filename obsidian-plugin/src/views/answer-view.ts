@@ -1,5 +1,6 @@
 /** The panel: one run from sources to answer and proposals, and the line to ask the next. It draws; it decides nothing. */
 import { ItemView, type HoverParent, type HoverPopover, type WorkspaceLeaf } from "obsidian";
+import { sentence } from "../api/errors";
 import type { Edit, Finding } from "../api/events";
 import { degradedWords, isOver, phaseWords, proposals, typed, type RunRecord } from "../runs/run";
 import { AnswerBody } from "./answer-body";
@@ -115,7 +116,7 @@ export class AnswerView extends ItemView implements HoverParent {
 		this.drawChip(parts, record);
 		this.toggle(parts.stop, !isOver(record));
 		if (changed(before, record, ["degraded", "findings", "fault", "state"])) this.drawNotices(parts, record);
-		if (changed(before, record, ["kept", "state"])) this.drawKept(parts, record);
+		if (changed(before, record, ["kept", "edits"])) this.drawKept(parts, record);
 		parts.sources.show(record);
 		if (isOver(record)) {
 			if (changed(before, record, ["state", "answer", "unsupported"])) void parts.body.finish(record.answer, record.unsupported);
@@ -211,7 +212,7 @@ export class AnswerView extends ItemView implements HoverParent {
 		setText(parts.title, PRODUCT);
 		setText(parts.phase, "");
 		parts.welcome.empty();
-		parts.composer.hint("Ask your vault, or type / and a command");
+		parts.composer.hint("Ask your vault, or /command");
 		if (this.panel.paired()) {
 			parts.welcome.createEl("p", { text: "Type a command such as /orient in a note, or ask below." });
 			return;
@@ -222,8 +223,8 @@ export class AnswerView extends ItemView implements HoverParent {
 	}
 
 	private hint(record: RunRecord): string {
-		if (!isOver(record)) return "Ask something else, or type / and a command";
-		return record.state === "done" ? "Ask a follow-up, or type / and a command" : "Ask your vault, or type / and a command";
+		if (!isOver(record)) return "Ask something else, or /command";
+		return record.state === "done" ? "Ask a follow-up, or /command" : "Ask your vault, or /command";
 	}
 
 	private drawChip(parts: Parts, { decision }: RunRecord): void {
@@ -232,7 +233,7 @@ export class AnswerView extends ItemView implements HoverParent {
 		setText(parts.chip, `${decision.tier} · ${decision.model}`);
 		parts.chip.setAttribute("aria-label", decision.why);
 		parts.decision.empty();
-		parts.decision.createDiv({ cls: "kos-decision-why", text: `${capital(decision.why)}.` });
+		parts.decision.createDiv({ cls: "kos-decision-why", text: sentence(decision.why) });
 		const facts = [`on ${decision.node}`, `window of ${decision.num_ctx} tokens`, `rule ${decision.rule}`];
 		parts.decision.createDiv({ cls: "kos-faint", text: facts.join(" · ") });
 		for (const { runner, reason } of decision.rejected) parts.decision.createDiv({ cls: "kos-faint", text: `Not ${runner}: ${reason}` });
@@ -278,12 +279,17 @@ export class AnswerView extends ItemView implements HoverParent {
 		}
 	}
 
-	private drawKept(parts: Parts, { kept }: RunRecord): void {
+	private drawKept(parts: Parts, { kept, edits }: RunRecord): void {
 		parts.kept.empty();
-		if (!kept) return;
-		parts.kept.createSpan({ cls: "kos-kept-sign", text: "✓ " });
-		parts.kept.createSpan({ text: "Your words are kept in " });
+		const [words] = edits;
+		if (!kept || !words) return;
+		const undone = words.status === "undone";
+		parts.kept.createSpan({ cls: "kos-kept-sign", text: undone ? "↶ " : "✓ " });
+		parts.kept.createSpan({ text: undone ? "Your words are taken back from " : "Your words are kept in " });
 		linkTo(parts.kept, kept, "", noteName(kept));
+		if (undone) return;
+		const undo = parts.kept.createEl("button", { cls: "kos-undo-words kos-quiet", text: "Undo" });
+		undo.addEventListener("click", () => void this.panel.undo(words));
 	}
 
 	private drawDoubts(parts: Parts, { unsupported, state }: RunRecord): void {
@@ -360,9 +366,5 @@ function setText(el: HTMLElement, text: string): void {
 }
 
 function drawWhy(parent: HTMLElement, { message, hint }: Finding): void {
-	parent.createDiv({ cls: "kos-faint", text: `${capital(message)}. ${hint}`.replace("..", ".") });
-}
-
-function capital(text: string): string {
-	return text.charAt(0).toUpperCase() + text.slice(1);
+	parent.createDiv({ cls: "kos-faint", text: `${sentence(message)} ${hint}`.trim() });
 }

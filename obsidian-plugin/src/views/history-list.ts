@@ -13,7 +13,7 @@ export function drawHistory(el: HTMLElement, records: readonly RunRecord[], pick
 		el.createDiv({ cls: "kos-faint", text: "None yet. They stay on this device." });
 		return;
 	}
-	const button = head.createEl("button", { cls: "kos-clear", text: "Clear" });
+	const button = head.createEl("button", { cls: "kos-clear kos-quiet", text: "Clear" });
 	button.addEventListener("click", clear);
 	for (const record of records) {
 		const item = el.createEl("button", { cls: "kos-history-item" });

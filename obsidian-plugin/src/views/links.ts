@@ -14,6 +14,20 @@ export function noteName(path: string): string {
 	return path.slice(path.lastIndexOf("/") + 1).replace(/\.md$/, "");
 }
 
+/** A place in a note as people say it: its name and the headings below, without one that only repeats the name. */
+export function placeName(path: string, heading: string): string {
+	const name = noteName(path);
+	const parts = heading ? heading.split(" > ") : [];
+	if (parts[0] === name) parts.shift();
+	return [name, ...parts].join(" › ");
+}
+
+/** Where a map led from, as "path" or "path#section". */
+export function viaName(via: string): string {
+	const at = via.indexOf("#");
+	return at < 0 ? noteName(via) : placeName(via.slice(0, at), via.slice(at + 1));
+}
+
 /** A link to a place in a note. */
 export function linkTo(parent: HTMLElement, path: string, heading: string, text: string): HTMLElement {
 	const href = target(path, heading);

@@ -1,9 +1,10 @@
 /** The windows that open over the panel: two texts of a note, why an answer is as it is, what a map gathers. */
 import { Component, ConfirmationModal, Modal, Notice, type App } from "obsidian";
 import type { MapMembers, Receipt } from "../api/client";
+import { sentence } from "../api/errors";
 import { lineRows } from "../edits/diff";
 import type { RunRecord } from "../runs/run";
-import { linkTo, noteName, wireLinks } from "./links";
+import { linkTo, noteName, placeName, viaName, wireLinks } from "./links";
 import { drawRows } from "./proposal-view";
 
 /** A window whose links work and close it. */
@@ -95,7 +96,7 @@ export class ReceiptModal extends LinkedModal {
 		this.wire();
 		const { decision, usage } = record;
 		if (decision) {
-			contentEl.createEl("p", { text: `${decision.model} on ${decision.node}: ${decision.why}.` });
+			contentEl.createEl("p", { text: `${decision.model} on ${decision.node}. ${sentence(decision.why)}` });
 			for (const { runner, reason } of decision.rejected) contentEl.createDiv({ cls: "kos-faint", text: `Not ${runner}: ${reason}` });
 		} else contentEl.createEl("p", { text: "No model answered." });
 		if (usage?.num_ctx) contentEl.createDiv({ cls: "kos-faint", text: usageWords(usage.prompt_tokens, usage.prompt_eval_count, usage.num_ctx) });
@@ -112,8 +113,8 @@ export class ReceiptModal extends LinkedModal {
 		box.createEl("summary", { text: title });
 		for (const { path, heading, tokens, why, via } of passages) {
 			const row = box.createDiv({ cls: "kos-receipt-row" });
-			linkTo(row, path, heading, heading ? `${noteName(path)} › ${heading.split(" > ").join(" › ")}` : noteName(path));
-			row.createSpan({ cls: "kos-why", text: `${why}${via ? `, via ${via}` : ""} · ${tokens} tokens` });
+			linkTo(row, path, heading, placeName(path, heading));
+			row.createSpan({ cls: "kos-why", text: `${why}${via ? `, via ${viaName(via)}` : ""} · ${tokens} tokens` });
 		}
 	}
 }

@@ -1,7 +1,7 @@
 /** One edit that waits for a yes: what it does to each note, hunk by hunk, each of which can be left out. */
 import { setIcon, type App } from "obsidian";
 import type { Change, Edit, Hunk } from "../api/events";
-import { headingAt, hunkRows, lineRows, type Row } from "../edits/diff";
+import { headingAt, hunkRows, lineRows, together, type Row } from "../edits/diff";
 import { digest, textOf } from "../edits/patch";
 import { linkTo, noteName } from "./links";
 
@@ -18,7 +18,8 @@ export interface Decide {
 const GUARD_MS = 400;
 
 export class ProposalView {
-	private readonly boxes = new Map<string, HTMLInputElement>();
+	/** Each box, and the hunks it stands for. */
+	private readonly boxes = new Map<HTMLInputElement, Hunk[]>();
 	private applyButton: HTMLButtonElement | null = null;
 	private guardedUntil = 0;
 	private working = false;
@@ -51,8 +52,17 @@ export class ProposalView {
 		head.createSpan({ cls: "kos-faint", text: edit.title });
 		edit.changes.forEach((change, i) => this.drawChange(edit, change, texts[i] ?? null));
 		const bar = this.drawButtons(edit);
-		if (focused || this.wantsFocus) bar.find("button")?.focus();
+		if (focused) bar.find("button")?.focus({ preventScroll: true });
+		this.takeFocus();
+	}
+
+	/** The focus to Apply, once it is there, and the beginning of what it would do into sight. */
+	private takeFocus(): void {
+		if (!this.wantsFocus || !this.applyButton) return;
 		this.wantsFocus = false;
+		this.applyButton.focus({ preventScroll: true });
+		this.el.scrollIntoView({ block: "nearest" });
+		if (this.el.offsetHeight > (this.el.parentElement?.parentElement?.clientHeight ?? 0)) this.el.scrollIntoView({ block: "start" });
 	}
 
 	remove(): void {
@@ -62,8 +72,8 @@ export class ProposalView {
 	/** Move the focus here; an Enter in the next moment is taken for one that was meant elsewhere. */
 	focus(): void {
 		this.guardedUntil = Date.now() + GUARD_MS;
-		if (this.applyButton) this.applyButton.focus();
-		else this.wantsFocus = true;
+		this.wantsFocus = true;
+		this.takeFocus();
 	}
 
 	/** The note as it is: its text, and whether it is the one that the change was made for. */
@@ -88,11 +98,12 @@ export class ProposalView {
 			changed.addEventListener("click", () => this.decide.compare(change, note.text));
 		}
 		const text = note?.fits ? (note.text ?? "") : null;
-		for (const hunk of change.hunks) this.drawHunk(box, hunk, text, waits);
+		const groups = text === null ? change.hunks.map((hunk) => [hunk]) : together(text, change.hunks);
+		for (const hunks of groups) this.drawHunks(box, hunks, text, waits);
 	}
 
-	private drawHunk(parent: HTMLElement, hunk: Hunk, text: string | null, waits: boolean): void {
-		const box = parent.createDiv({ cls: "kos-hunk", attr: { "data-hunk": hunk.id } });
+	private drawHunks(parent: HTMLElement, hunks: Hunk[], text: string | null, waits: boolean): void {
+		const box = parent.createDiv({ cls: "kos-hunk" });
 		const label = box.createEl("label", { cls: "kos-hunk-head" });
 		if (waits) {
 			const check = label.createEl("input", { type: "checkbox" });
@@ -101,12 +112,13 @@ export class ProposalView {
 				box.toggleClass("is-left-out", !check.checked);
 				this.count();
 			});
-			this.boxes.set(hunk.id, check);
+			this.boxes.set(check, hunks);
 		}
-		const place = text === null ? "" : headingAt(text, hunk.start16);
-		label.createSpan({ text: hunk.why || "Change" });
+		const whys = new Set(hunks.map((hunk) => hunk.why).filter(Boolean));
+		const place = text === null ? "" : headingAt(text, hunks[0]?.start16 ?? 0);
+		label.createSpan({ text: [...whys].join("; ") || "Change" });
 		if (place) label.createSpan({ cls: "kos-faint", text: `below ${place}` });
-		const rows = text === null ? lineRows(hunk.old, hunk.new.replace(/^\n/, "")) : hunkRows(text, hunk);
+		const rows = text === null ? hunks.flatMap((hunk) => lineRows(hunk.old, hunk.new.replace(/^\n/, ""))) : hunkRows(text, hunks);
 		drawRows(box, rows);
 	}
 
@@ -121,7 +133,7 @@ export class ProposalView {
 		apply.addEventListener("keydown", (event) => {
 			if (event.key === "Enter" && Date.now() < this.guardedUntil) event.preventDefault();
 		});
-		apply.addEventListener("click", () => void this.once(() => this.decide.apply(edit, this.wanted())));
+		apply.addEventListener("click", () => void this.once(() => this.decide.apply(edit, new Set(this.wanted().flatMap((hunks) => hunks.map((hunk) => hunk.id))))));
 		this.applyButton = apply;
 		this.count();
 		const dismiss = bar.createEl("button", { cls: "kos-dismiss", text: "Dismiss" });
@@ -129,12 +141,12 @@ export class ProposalView {
 		return bar;
 	}
 
-	private wanted(): Set<string> {
-		return new Set([...this.boxes].filter(([, check]) => check.checked).map(([id]) => id));
+	private wanted(): Hunk[][] {
+		return [...this.boxes].filter(([check]) => check.checked).map(([, hunks]) => hunks);
 	}
 
 	private count(): void {
-		const wanted = this.wanted().size;
+		const wanted = this.wanted().length;
 		if (!this.applyButton) return;
 		this.applyButton.setText(wanted === 1 ? "Apply 1 change" : `Apply ${wanted} changes`);
 		this.applyButton.disabled = wanted === 0;

@@ -1,7 +1,7 @@
 /** The passages an answer is made of, each with the reason it was taken; there before the first word of the answer. */
 import { setIcon } from "obsidian";
 import type { RunRecord } from "../runs/run";
-import { linkTo, noteName } from "./links";
+import { linkTo, placeName, viaName } from "./links";
 
 // More would push the answer out of sight; the rest is one click away.
 const SHOWN = 4;
@@ -31,13 +31,12 @@ export class SourceList {
 		const list = this.el.createEl("ol", { cls: "kos-source-list" });
 		for (const passage of this.all ? passages : passages.slice(0, SHOWN)) {
 			const row = list.createEl("li", { cls: "kos-source" });
-			const place = passage.heading ? ` › ${passage.heading.split(" > ").join(" › ")}` : "";
-			linkTo(row, passage.path, passage.heading, `${noteName(passage.path)}${place}`);
-			const via = passage.via ? `, via ${mapName(passage.via)}` : "";
+			linkTo(row, passage.path, passage.heading, placeName(passage.path, passage.heading));
+			const via = passage.via ? `, via ${viaName(passage.via)}` : "";
 			row.createSpan({ cls: "kos-why", text: `${passage.why}${via}` });
 		}
 		if (passages.length <= SHOWN) return;
-		const more = this.el.createEl("button", { cls: "kos-more", attr: { "aria-expanded": String(this.all) } });
+		const more = this.el.createEl("button", { cls: "kos-more kos-quiet", attr: { "aria-expanded": String(this.all) } });
 		setIcon(more.createSpan(), this.all ? "chevron-up" : "chevron-down");
 		more.createSpan({ text: this.all ? "Fewer" : `${passages.length - SHOWN} more` });
 		more.addEventListener("click", () => {
@@ -46,9 +45,4 @@ export class SourceList {
 			this.el.find(".kos-more")?.focus();
 		});
 	}
-}
-
-function mapName(via: string): string {
-	const [path = "", section = ""] = via.split("#", 2);
-	return section ? `${noteName(path)} › ${section}` : noteName(path);
 }

@@ -1,0 +1,77 @@
+"""The maps of a vault as they are looked up: all of them in a list, and one with what it gathers."""
+
+from dataclasses import dataclass
+
+from context.maps import Member, members
+from context.vault import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A map in the list.
+
+    Attributes:
+        path: of the map.
+        why: it is one, in a few words.
+        members: how many files it gathers.
+    """
+
+    path: str
+    why: str
+    members: int
+
+
+@dataclass(frozen=True, slots=True)
+class Map:
+    """A map with what it gathers.
+
+    Attributes:
+        path: of the map.
+        why: it is one, in a few words.
+        members: the files it gathers, in its own order.
+        unresolved: how many names it links to for which there is no file.
+    """
+
+    path: str
+    why: str
+    members: tuple[Member, ...]
+    unresolved: int
+
+
+class NoMapError(Exception):
+    """What was asked for is not there, or is no map of content; the hint says what makes a note one."""
+
+    code = "not_found"
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+def maps(snapshot: Snapshot) -> list[Entry]:
+    """Every map of the vault, in path order."""
+    return [
+        Entry(path, why, len(members(snapshot.notes[path], snapshot.names)))
+        for path, why in sorted(snapshot.maps.items())
+    ]
+
+
+def find(snapshot: Snapshot, name: str) -> Map:
+    """The map that is meant by a path or a name, as a link would mean it.
+
+    Raises:
+        NoMapError: no note is meant, or one that is no map.
+    """
+    path = snapshot.names.resolve(name, "")
+    if path is None or path not in snapshot.notes:
+        raise NoMapError("there is no note of this path or name", "GET /v1/maps lists the maps of the vault.")
+    why = snapshot.maps.get(path)
+    if why is None:
+        types = "".join(f"`type: {one}`, " for one in sorted(snapshot.moc_types))
+        raise NoMapError(
+            "this is a note, but no map of content",
+            f"A note is a map by {types}#moc, a name such as @Topic, Topic MOC, Map of …, Index or Home, the name of "
+            "its folder, a folder Maps, or ten links and more with little prose.",
+        )
+    missing = snapshot.graph.unresolved.get(path, ())
+    return Map(path, why, tuple(members(snapshot.notes[path], snapshot.names)), len(missing))
