@@ -5,6 +5,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 _NOTE = re.compile(r'<note path="([^"]*)" heading="([^"]*)">\n(.*?)\n?</note>', re.DOTALL)
@@ -85,7 +86,10 @@ def obedient(prompt: str) -> str:
 
 
 def in_form(text: str, form: Any) -> str:
-    """An answer in JSON: an object with the text, or the smallest value that a schema allows."""
+    """An answer in JSON: as it is when it is an object, else an object with the text, or the smallest that a schema allows."""
+    with suppress(ValueError):
+        if isinstance(json.loads(text), dict):
+            return text
     return json.dumps({"answer": text} if form == "json" else _value(form, text), ensure_ascii=False)
 
 

@@ -20,6 +20,7 @@ export class Driver {
       hasTouch: Boolean(o.phone),
     });
     await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: w.page.url });
+    context.setDefaultTimeout(12_000);
     const page = await context.newPage();
     const driver = new Driver(page, w, context);
     await driver.configure(o);
@@ -149,6 +150,28 @@ export class Driver {
   }
   async notice(pattern) {
     await this.until(source => window.host.record.notices.some(n => new RegExp(source).test(n)), pattern.source);
+  }
+  /** The run that the panel shows, as the plugin keeps it. */
+  shown() {
+    return this.page.evaluate(() => window.host.app.workspace.getLeavesOfType("knowledge-os-answer")[0]?.view.shown ?? null);
+  }
+  /** Does something that begins another run, and waits until that one is shown. */
+  async another(act) {
+    const before = (await this.shown())?.key ?? "";
+    await act();
+    await this.until(key => {
+      const shown = window.host.app.workspace.getLeavesOfType("knowledge-os-answer")[0]?.view.shown;
+      return shown && shown.key !== key;
+    }, before);
+  }
+  async again() {
+    await this.another(() => this.page.click(".kos-again"));
+    await this.done();
+  }
+  /** Asks at the foot of the panel, and waits for the answer. */
+  async ask(text) {
+    await this.another(() => this.say(text));
+    await this.done();
   }
   /** Records each new value of an expression about the page, from inside of it. */
   watch(name, expression) {

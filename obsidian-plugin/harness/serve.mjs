@@ -214,10 +214,10 @@ export class Proxy {
    * Let requests go wrong.
    *
    * @param kind "block" (the connection breaks unanswered), "stall" (after so many bytes nothing more, and no end),
-   *   "cut" (after so many bytes the connection breaks), "delay" (so many ms before it is passed on),
-   *   "status" (answered with this status as the service would), "hold" (nothing is answered until it is lifted).
+   *   "cut" (after so many bytes the connection breaks), "delay" (it is only late),
+   *   "status" (answered with this status as the service would), "hold" (it is never answered).
    * @param o.path prefix of the path; o.method; o.side "fetch" or "native"; o.times how often, else always;
-   *   o.after bytes; o.ms; o.status; o.code
+   *   o.after bytes; o.ms so much later; o.status; o.code, o.message, o.hint
    * @returns what takes the fault away
    */
   fault(kind, o = {}) {
@@ -265,9 +265,9 @@ export class Proxy {
       const body = await bodyOf(request);
       entry.body = body.toString();
       const fault = this.#take(entry);
+      if (fault?.ms) await new Promise(done => setTimeout(done, fault.ms));
       if (fault?.kind === "block") return void request.socket.destroy();
       if (fault?.kind === "hold") return;
-      if (fault?.kind === "delay") await new Promise(done => setTimeout(done, fault.ms));
       const allow = mine ? { "access-control-allow-origin": mine, vary: "origin" } : {};
       if (fault?.kind === "status") {
         const error = { code: fault.code ?? "internal", message: fault.message ?? "It went wrong.", hint: fault.hint ?? "", run: null };

@@ -60,6 +60,9 @@ define("Element", {
   }),
 });
 define("HTMLElement", {
+  find: value(function (selector: string) {
+    return this.querySelector(selector);
+  }),
   on: value(on),
   off: value(off),
   onWindowMigrated: value(function (listener: (win: Window) => void) {

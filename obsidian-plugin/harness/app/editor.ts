@@ -2,7 +2,7 @@
 import * as M from "obsidian-test-mocks/obsidian";
 import { history, defaultKeymap, historyKeymap, isolateHistory, redo, undo } from "@codemirror/commands";
 import { markdown } from "@codemirror/lang-markdown";
-import { EditorSelection, EditorState } from "@codemirror/state";
+import { ChangeSet, EditorSelection, EditorState } from "@codemirror/state";
 import { EditorView, keymap } from "@codemirror/view";
 
 const SAVE_AFTER = 2000;
@@ -139,15 +139,37 @@ export class Editor {
   }
 }
 
-/** Where two texts differ: one stretch of the old one, and what stands there in the new one. */
-function difference(old: string, now: string): { from: number; to: number; insert: string } | null {
-  if (old === now) return null;
-  let from = 0;
-  while (from < old.length && from < now.length && old[from] === now[from]) from++;
+/** A text as CodeMirror holds it. */
+const plain = (text: string) => text.replace(/\r\n?/g, "\n");
+
+/** Where two texts differ, line by line: what has to change in the old one. */
+function differences(old: string, now: string): ChangeSet {
+  const [a, b] = [old, now].map(text => text.split(/(?<=\n)/)) as [string[], string[]];
+  let head = 0;
+  while (head < a.length && head < b.length && a[head] === b[head]) head++;
   let tail = 0;
-  const most = Math.min(old.length, now.length) - from;
-  while (tail < most && old[old.length - 1 - tail] === now[now.length - 1 - tail]) tail++;
-  return { from, to: old.length - tail, insert: now.slice(from, now.length - tail) };
+  while (tail < Math.min(a.length, b.length) - head && a.at(-1 - tail) === b.at(-1 - tail)) tail++;
+  const [mine, theirs] = [a, b].map(lines => lines.slice(head, lines.length - tail)) as [string[], string[]];
+  // Lengths of the longest common subsequences of what is left, from the end.
+  const rows = mine.length * theirs.length < 4_000_000 ? mine.length : 0;
+  const common = Array.from({ length: rows + 1 }, () => new Uint32Array(theirs.length + 1));
+  for (let i = rows - 1; i >= 0; i--)
+    for (let j = theirs.length - 1; j >= 0; j--)
+      common[i]![j] = mine[i] === theirs[j] ? common[i + 1]![j + 1]! + 1 : Math.max(common[i + 1]![j]!, common[i]![j + 1]!);
+  const changes: { from: number; to: number; insert: string }[] = [];
+  let at = a.slice(0, head).join("").length;
+  for (let i = 0, j = 0; i < mine.length || j < theirs.length; ) {
+    const from = at;
+    let insert = "";
+    while ((i < mine.length || j < theirs.length) && !(rows && i < mine.length && j < theirs.length && mine[i] === theirs[j])) {
+      const drop = i < mine.length && (j === theirs.length || !rows || common[i + 1]![j]! >= common[i]![j + 1]!);
+      if (drop) at += mine[i++]!.length;
+      else insert += theirs[j++]!;
+    }
+    if (at > from || insert) changes.push({ from, to: at, insert });
+    for (; i < mine.length && j < theirs.length && mine[i] === theirs[j]; i++, j++) at += mine[i]!.length;
+  }
+  return ChangeSet.of(changes, old.length);
 }
 
 export class ItemView extends (M.View as any) {
@@ -228,7 +250,7 @@ export class MarkdownView extends TextFileView {
   }
   private fresh(doc: string): void {
     const { app } = this as any;
-    const plain = EditorState.create({
+    const state = EditorState.create({
       doc,
       extensions: [
         history(),
@@ -248,13 +270,14 @@ export class MarkdownView extends TextFileView {
         }),
       ],
     });
-    this.editor.cm.setState(plain);
+    this.editor.cm.setState(state);
   }
   async load_(file: any): Promise<void> {
     await this.save();
     const text = await (this as any).app.vault.read(file);
     this.file = file;
-    this.data = this.base = text;
+    this.data = text;
+    this.base = plain(text);
     this.fresh(text);
   }
   requestSave(): void {
@@ -268,23 +291,21 @@ export class MarkdownView extends TextFileView {
     this.data = this.base = text;
     await (this as any).app.vault.modify(this.file, text);
   }
-  /** The file changed under the view: take it over; what was typed meanwhile stays where it does not clash. */
+  /** The file changed under the view: take it over; what was typed meanwhile stays. */
   async changedOnDisk(): Promise<void> {
     const file = this.file;
-    const disk = await (this as any).app.vault.read(file);
+    const disk = plain(await (this as any).app.vault.read(file));
     if (file !== this.file || disk === this.base) return;
-    const mine = difference(this.base, this.editor.getValue());
-    const theirs = difference(this.base, disk)!;
+    const mine = differences(this.base, this.editor.getValue());
+    const theirs = differences(this.base, disk);
     this.base = disk;
-    if (!mine) return this.take(theirs);
-    const shift = mine.insert.length - (mine.to - mine.from);
-    if (theirs.to <= mine.from) this.take(theirs);
-    else if (theirs.from >= mine.to) this.take({ ...theirs, from: theirs.from + shift, to: theirs.to + shift });
+    this.take(theirs.map(mine));
+    if (mine.empty) return;
     this.requestSave();
   }
-  private take(change: { from: number; to: number; insert: string }): void {
+  private take(changes: ChangeSet): void {
     this.loading = true;
-    this.editor.cm.dispatch({ changes: change, annotations: isolateHistory.of("full") });
+    this.editor.cm.dispatch({ changes, annotations: isolateHistory.of("full") });
     this.loading = false;
     this.data = this.editor.getValue();
   }

@@ -130,8 +130,7 @@ check("a citation whose note is gone is marked when the answer is looked at agai
   await p.say(question);
   await p.done();
   assert.equal(await p.in(".kos-body a.is-unresolved").count(), 0);
-  await p.say(unique("Something else?"));
-  await p.until(() => /Another answer/.test(document.querySelector(".kos-body").innerText));
+  await p.ask(unique("Something else?"));
   w.remove("Ghost.md");
   await p.until(() => !window.host.app.vault.getFileByPath("Ghost.md"));
   await p.page.click(".kos-history-toggle");
@@ -271,9 +270,7 @@ check("a plain text after an answer is a follow-up, a command is not", async t =
   const p = await t.open(w, { note: NOTE });
   await p.run("orient");
   await p.done();
-  await p.say(unique("And what about the chamber?"));
-  await p.until(() => window.host.app.workspace.getLeavesOfType("knowledge-os-answer")[0].view.shown.command === "ask");
-  await p.done();
+  await p.ask(unique("And what about the chamber?"));
   const [first, second] = w.proxy.find("POST", /^\/v1\/commands/);
   assert.equal(first.path, "/v1/commands/orient");
   assert.equal(second.path, "/v1/commands/ask");
@@ -292,9 +289,7 @@ check("earlier answers are kept over a restart of the app, and can be looked at"
   const question = unique("First question?");
   await p.say(question);
   await p.done();
-  await p.say(unique("Second question?"));
-  await p.until(() => /The second answer/.test(document.querySelector(".kos-body").innerText));
-  await p.done();
+  await p.ask(unique("Second question?"));
   await p.reload();
   await p.openPanel();
   await p.until(() => /The second answer/.test(document.querySelector(".kos-body").innerText));
