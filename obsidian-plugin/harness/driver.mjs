@@ -82,7 +82,14 @@ export class Driver {
 
   // What the person does.
   async type(text, delay = 12) {
-    await this.page.keyboard.type(text, { delay });
+    for (const [n, line] of text.split("\n").entries()) {
+      if (n) {
+        await this.press("Enter");
+        // A new line is drawn before anybody's next key.
+        await this.page.waitForTimeout(25);
+      }
+      await this.page.keyboard.type(line, { delay });
+    }
   }
   press(key) {
     return this.page.keyboard.press(key);

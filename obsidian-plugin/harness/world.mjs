@@ -58,11 +58,16 @@ async function makeVault(folder, notes) {
   const vault = path.join(folder, "vault");
   if (!notes) {
     await fs.promises.cp(path.join(repository, "examples", "vault"), vault, { recursive: true });
+    // The checkout may be one that cannot be written.
+    for (const name of ["", ...fs.readdirSync(vault, { recursive: true })]) {
+      const file = path.join(vault, name);
+      fs.chmodSync(file, fs.statSync(file).isDirectory() ? 0o755 : 0o644);
+    }
     return vault;
   }
   const made = run(["benchmarks/make_vault.py", vault, String(notes)]);
   if ((await made.ended) !== 0) throw new Error(made.told);
-  await fs.promises.mkdir(path.join(vault, ".obsidian"));
+  await fs.promises.mkdir(path.join(vault, ".obsidian"), { recursive: true });
   return vault;
 }
 

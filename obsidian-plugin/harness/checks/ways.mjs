@@ -268,7 +268,7 @@ check("the status bar: a wrong token is not paired, a missing model is degraded"
 
 check("a map of content shows its members and how each was found", async t => {
   const w = await t.world(fast);
-  const p = await t.open(w, { note: "@Projects.md" });
+  const p = await t.open(w, { note: "@Infrastructure.md" });
   await p.run("show-map");
   await p.page.waitForSelector(".kos-map-modal .kos-member");
   const rows = await p.in(".kos-member").count();
@@ -276,7 +276,7 @@ check("a map of content shows its members and how each was found", async t => {
   assert.ok((await p.in(".kos-member .kos-how").allInnerTexts()).every(Boolean));
   await p.in(".kos-member a").first().click();
   assert.equal(await p.in(".modal").count(), 0);
-  await p.until(() => window.host.view.file.path !== "@Projects.md");
+  await p.until(() => window.host.view.file.path !== "@Infrastructure.md");
   await p.run("show-map");
   await p.notice(/no map|not a map/i);
 });
