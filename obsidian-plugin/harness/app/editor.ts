@@ -213,6 +213,7 @@ export class MarkdownView extends TextFileView {
   readonly hoverPopover = null;
   private base = "";
   private timer = 0;
+  private saving: Promise<void> = Promise.resolve();
   private loading = false;
 
   constructor(leaf: any) {
@@ -289,11 +290,13 @@ export class MarkdownView extends TextFileView {
     if (!this.file || !this.dirty) return;
     const text = this.editor.getValue();
     this.data = this.base = text;
-    await (this as any).app.vault.modify(this.file, text);
+    this.saving = (this as any).app.vault.modify(this.file, text);
+    await this.saving;
   }
   /** The file changed under the view: take it over; what was typed meanwhile stays. */
   async changedOnDisk(): Promise<void> {
     const file = this.file;
+    await this.saving; // what is read before it is done is older than what is typed
     const disk = plain(await (this as any).app.vault.read(file));
     if (file !== this.file || disk === this.base) return;
     const mine = differences(this.base, this.editor.getValue());
