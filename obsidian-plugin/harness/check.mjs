@@ -16,12 +16,15 @@ export const inTheme = name => {
   theme = name;
 };
 
-/** @param o.timeout in ms, for the few that need more than the others */
+/** @param o.timeout in ms, for the few that need more than the others; o.long whether it waits for long */
 export function check(name, body, o = {}) {
-  checks.push({ theme, name, body, timeout: o.timeout ?? 40_000 });
+  checks.push({ theme, name, body, timeout: o.timeout ?? 40_000, long: Boolean(o.long) });
 }
 
-/** The worlds and pages of all checks. */
+// So many worlds are kept by one lane for the next check that asks for the same.
+const KEPT = 2;
+
+/** The worlds of one lane of checks. */
 export class Stage {
   #worlds = new Map();
   constructor(browser) {
@@ -29,8 +32,14 @@ export class Stage {
   }
   async world(options = {}) {
     const key = JSON.stringify(options);
-    if (!this.#worlds.has(key)) this.#worlds.set(key, await world(options));
-    const found = this.#worlds.get(key);
+    const found = this.#worlds.get(key) ?? (await world(options));
+    this.#worlds.delete(key);
+    this.#worlds.set(key, found);
+    const [oldest] = this.#worlds.keys();
+    if (this.#worlds.size > KEPT) {
+      await this.#worlds.get(oldest).stop();
+      this.#worlds.delete(oldest);
+    }
     await found.fresh();
     return found;
   }

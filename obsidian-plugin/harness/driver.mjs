@@ -81,12 +81,15 @@ export class Driver {
   }
 
   // What the person does.
+  /** Until what was done is on the screen: no person's next key comes sooner, and the editor misplaces one that does. */
+  async drawn() {
+    await this.page.evaluate(() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done))));
+  }
   async type(text, delay = 12) {
     for (const [n, line] of text.split("\n").entries()) {
       if (n) {
         await this.press("Enter");
-        // A new line is drawn before anybody's next key.
-        await this.page.waitForTimeout(25);
+        await this.drawn();
       }
       await this.page.keyboard.type(line, { delay });
     }
@@ -102,6 +105,7 @@ export class Driver {
       editor.setCursor(editor.offsetToPos(at));
       editor.focus();
     }, text);
+    await this.drawn();
   }
   async select(text) {
     await this.page.evaluate(wanted => {
@@ -110,6 +114,7 @@ export class Driver {
       editor.setSelection(editor.offsetToPos(at), editor.offsetToPos(at + wanted.length));
       editor.focus();
     }, text);
+    await this.drawn();
   }
   popup() {
     return this.page.locator(".suggestion-container .suggestion-item");

@@ -70,7 +70,7 @@ check("killed in mid-answer and away: told within half a minute, what was writte
   assert.match(await p.phase(), /Broken off\. What was written so far is kept\./);
   assert.ok((await p.text(".kos-body")).length > 80);
   await p.status("offline");
-}, { timeout: 50_000 });
+}, { timeout: 50_000, long: true });
 
 check("killed in mid-answer and started anew: the run is gone, and Run again answers", async t => {
   const w = await t.ownWorld(slow);
@@ -113,7 +113,7 @@ check("a stream that falls silent is given up, and the run is polled to its end"
   await p.done();
   assert.equal((await p.shown()).answer, LONG);
   assert.ok(w.proxy.find("GET", /wait=/).length >= 1);
-});
+}, { long: true });
 
 check("Stop works at once while the service hangs, and what was written stays", async t => {
   const w = await t.world(slow);
@@ -139,7 +139,7 @@ check("silence on every way ends in words", async t => {
   await p.say(unique("What are the steps?"));
   await fails(p, /said nothing for 10 seconds/, 30_000);
   assert.ok((await p.text(".kos-body")).length > 80);
-});
+}, { long: true });
 
 check("a service that takes the command and says nothing is told after the patience that is set", async t => {
   const w = await t.world(slow);
@@ -150,7 +150,7 @@ check("a service that takes the command and says nothing is told after the patie
   await p.slash("/plan the week");
   await fails(p, /said nothing for 10 seconds/);
   assert.match(await p.note(), /\n\/plan the week$/);
-});
+}, { long: true });
 
 check("a refused token: the command comes back, and the way to a new one is named", async t => {
   const w = await t.world(fast);

@@ -48,7 +48,7 @@ async function popups(p, times = 7) {
   const values = [];
   for (let n = 0; n < times; n++) {
     await p.cursor();
-    await p.press("Enter");
+    await p.type("\n");
     values.push(await until(p, "keydown", ".suggestion-item", () => p.press("/")));
     await p.press("Backspace");
   }

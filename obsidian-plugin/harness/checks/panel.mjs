@@ -22,7 +22,8 @@ check("it opens beside the note, and the cursor stays in the note", async t => {
 });
 
 check("phases are named, with their numbers, in a line that is read out", async t => {
-  const w = await t.world(SLOW);
+  // Its own: the model is not in memory yet.
+  const w = await t.ownWorld(SLOW);
   const p = await t.open(w, { note: NOTE });
   await p.openPanel();
   await p.watch("phase", 'document.querySelector(".kos-phase")?.textContent');

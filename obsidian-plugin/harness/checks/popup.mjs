@@ -11,8 +11,7 @@ const posts = w => w.proxy.find("POST", /^\/v1\/commands\//);
 check("it opens at the start of a line and after a blank, with every command of the service", async t => {
   const p = await t.open(await t.world(fast), { note: NOTE });
   await p.cursor();
-  await p.press("Enter");
-  await p.type("/");
+  await p.type("\n/");
   await p.popupSays(...NAMES);
   await p.press("Backspace");
   await p.noPopup();
