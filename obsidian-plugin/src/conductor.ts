@@ -270,9 +270,8 @@ export class Conductor implements Panel {
 			},
 			check: async () => {
 				const address = { url: baseOf(plugin.settings.address), token: plugin.token(), patience: 10 };
-				const steps = await check(probe(address, this.app.vault.getName(), () => canStream(address)));
-				await this.bar.refresh();
-				return steps;
+				void this.bar.refresh();
+				return check(probe(address, this.app.vault.getName(), () => canStream(address)));
 			},
 		}).open();
 	}
