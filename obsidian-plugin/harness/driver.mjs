@@ -185,6 +185,15 @@ export class Driver {
     await this.another(() => this.say(text));
     await this.done();
   }
+  /** Until so many characters of an answer stand in the panel. */
+  async shows(characters) {
+    await this.until(n => (document.querySelector(".kos-body")?.textContent.length ?? 0) > n, characters);
+  }
+  /** Until what has the focus is called so. */
+  async focus(wanted) {
+    for (let tries = 0; tries < 100 && !wanted.test(await this.focused()); tries++) await this.page.waitForTimeout(30);
+    assert.match(await this.focused(), wanted);
+  }
   /** Records each new value of an expression about the page, from inside of it. */
   watch(name, expression) {
     return this.page.evaluate(

@@ -1,10 +1,10 @@
-// Runs the checks of the harness: `node harness/run.mjs [--grep WORDS] [--junit FILE] [--bundle FOLDER]`.
+// Runs the checks of the harness: `node harness/run.mjs [--grep WORDS] [--junit FILE]`.
 // One line per check, then "N passed, N failed"; a failed one leaves pictures and says where.
 import fs from "node:fs/promises";
 import path from "node:path";
 import { parseArgs } from "node:util";
-import { build } from "esbuild";
 import { chromium } from "playwright-core";
+import { buildHost } from "./build-host.mjs";
 import { checks, inTheme, Stage, Turn } from "./check.mjs";
 import { here, launchOptions, out } from "./env.mjs";
 
@@ -13,18 +13,6 @@ const { values: options } = parseArgs({ options: { grep: { type: "string" }, jun
 const LANES = 4;
 // What is measured is measured with nothing else under way.
 const ALONE = "figures";
-
-/** The page's script, anew each time: it is quick, and never of another day. */
-export const buildHost = () =>
-  build({
-    entryPoints: [path.join(here, "host.ts")],
-    bundle: true,
-    minify: true,
-    keepNames: true,
-    format: "iife",
-    outfile: path.join(out, "host.js"),
-    logLevel: "warning",
-  });
 
 async function inTime(ms, work) {
   let timer;

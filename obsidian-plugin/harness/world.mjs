@@ -5,6 +5,7 @@ import path from "node:path";
 import { freePort, python, redisServer, repository, sleep, start, temporary } from "./env.mjs";
 import { Proxy, serve } from "./serve.mjs";
 
+let marker = 1;
 export const NOW = "2025-09-14";
 export const MODELS = ["llama3.2:3b", "qwen2.5:7b", "qwen3:8b"];
 const run = (args, options = {}) =>
@@ -133,7 +134,25 @@ export async function world(o = {}) {
       made.proxy.reset();
       await made.double.clear();
       await made.double.say();
-      if (restore(made.vault, made.pristine)) await sleep(400);
+      if (restore(made.vault, made.pristine)) await this.seen();
+    },
+    /** Until the service knows every change of the vault: it sees a note that comes, and goes, after all the others. */
+    async seen() {
+      const name = `Marker ${marker++}`;
+      const told = async hint => {
+        const { error } = await made.service.ask(`/v1/maps/${encodeURIComponent(name)}`);
+        return hint.test(error.message);
+      };
+      const until = async hint => {
+        for (let tries = 0; !(await told(hint)); tries++) {
+          if (tries > 400) throw new Error("the service does not see what changes in the vault");
+          await sleep(20);
+        }
+      };
+      fs.writeFileSync(path.join(made.vault, `${name}.md`), "A note like any other.\n");
+      await until(/this is a note/);
+      fs.rmSync(path.join(made.vault, `${name}.md`));
+      await until(/no note of this/);
     },
     async stop() {
       for (const end of ends.reverse()) await end();

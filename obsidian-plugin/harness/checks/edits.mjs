@@ -89,7 +89,7 @@ check("a property is changed in its line: every other byte of the note is the sa
   // A byte order mark, CRLF, a comment, odd quotes and spaces: whatever writes YAML anew would lose them.
   const text = w.read(CHAMBER).replace("status: active", "status:   'active'  # since May").replace(/\n/g, "\r\n");
   w.write(CHAMBER, `\ufeff${text}`);
-  await new Promise(done => setTimeout(done, 500));
+  await w.seen();
   const { p } = await proposed(t, w);
   const boxes = p.in(".kos-hunk input[type=checkbox]");
   for (let n = 0; n < (await boxes.count()); n++) await boxes.nth(n).uncheck();
@@ -136,7 +136,7 @@ check("the focus goes to Apply when nothing was done meanwhile, and an early Ent
   await p.press("Enter");
   await p.page.waitForTimeout(450);
   assert.equal(await p.in('.kos-proposal[data-status="proposed"]').count(), 1);
-  assert.match(await p.focused(), /kos-apply/);
+  await p.focus(/kos-apply/);
   await p.press("Enter");
   await applied(p);
 });
@@ -151,10 +151,10 @@ check("who types on keeps the cursor and is told that a proposal waits", async t
   await p.type("and I write on");
   await p.done();
   await p.notice(/Proposed changes wait/);
-  assert.equal(await p.focused(), "editor");
+  await p.focus(/editor/);
   assert.match(await p.note(), /\nand I write on$/);
   await p.run("review-proposal");
-  assert.match(await p.focused(), /kos-apply/);
+  await p.focus(/kos-apply/);
 });
 
 check("an edit is applied once, however often it is clicked", async t => {
@@ -218,7 +218,7 @@ check("a note that changed since is not written, nor is any other; both texts ar
   assert.equal(w.read(CHAMBER), theirs);
   assert.ok(w.bytes(TODAY).equals(today));
   await p.press("Escape");
-  assert.match(await p.focused(), /kos-apply/);
+  await p.focus(/kos-apply/);
 });
 
 check("a note that changes between reading and writing is not written either", async t => {

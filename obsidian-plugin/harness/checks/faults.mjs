@@ -16,7 +16,7 @@ async function writing(t, w, o = {}) {
   await p.openPanel();
   await w.double.say(LONG);
   await p.say(unique("What are the steps?"));
-  await p.until(() => document.querySelector(".kos-body")?.textContent.length > 80);
+  await p.shows(80);
   return p;
 }
 /** The end of a run that must fail, with these words; what was written stays, and Run again is offered. */
@@ -38,7 +38,7 @@ check("the service is down: the typed command comes back, words say what to star
     await p.slash(`/update ${words}`);
     await fails(p, /The service does not answer\.\s+Start it with `kos serve`/);
     assert.match(await p.note(), new RegExp(`\\n/update ${words}$`));
-    assert.equal(await p.focused(), "editor");
+    await p.focus(/editor/);
     assert.match(await p.status("offline"), /offline/);
     assert.ok(!/at |TypeError|undefined/.test(await p.panel()));
   } finally {
@@ -68,7 +68,7 @@ check("killed in mid-answer and away: told within half a minute, what was writte
   await p.until(() => /Connection lost, trying again/.test(document.querySelector(".kos-phase").textContent));
   await fails(p, /does not answer/, 30_000);
   assert.match(await p.phase(), /Broken off\. What was written so far is kept\./);
-  assert.ok((await p.text(".kos-body")).length > 80);
+  await p.shows(80);
   await p.status("offline");
 }, { timeout: 50_000, long: true });
 
@@ -86,7 +86,7 @@ check("stopped in mid-answer in good order: the answer ends with the service's o
   const p = await writing(t, w);
   await w.service.kill("SIGTERM");
   await fails(p, /./);
-  assert.ok((await p.text(".kos-body")).length > 80);
+  await p.shows(80);
 });
 
 check("a stream that is cut goes on where it stopped, without a word twice or missing", async t => {
@@ -122,11 +122,11 @@ check("Stop works at once while the service hangs, and what was written stays", 
   await w.double.say(LONG);
   w.proxy.fault("stall", { path: "/v1/runs/", side: "fetch", after: 9000, method: "GET" });
   await p.say(unique("What are the steps?"));
-  await p.until(() => document.querySelector(".kos-body")?.textContent.length > 80);
+  await p.shows(80);
   w.proxy.fault("hold", { side: "native" });
   await p.page.click(".kos-stop");
   await p.until(() => document.querySelector(".kos-view").dataset.state === "stopped", undefined, { timeout: 5000 });
-  assert.ok((await p.text(".kos-body")).length > 80);
+  await p.shows(80);
 });
 
 check("silence on every way ends in words", async t => {
@@ -138,7 +138,7 @@ check("silence on every way ends in words", async t => {
   w.proxy.fault("hold", { path: "/v1/runs/", side: "native" });
   await p.say(unique("What are the steps?"));
   await fails(p, /said nothing for 10 seconds/, 30_000);
-  assert.ok((await p.text(".kos-body")).length > 80);
+  await p.shows(80);
 }, { long: true });
 
 check("a service that takes the command and says nothing is told after the patience that is set", async t => {
@@ -254,7 +254,7 @@ check("no model, no Ollama: the notes alone answer, and that is said", async t =
   await p.run("orient");
   await p.done();
   assert.match(await p.text(".kos-degraded"), /from your notes alone/);
-  assert.ok((await p.text(".kos-body")).length > 100);
+  await p.shows(100);
   await p.status("degraded");
 });
 
@@ -285,7 +285,7 @@ check("Redis goes away: answers still come, and the status bar says so", async t
     await store.stop("SIGKILL");
     for (let n = 0; n < 4; n++) {
       await p.ask(unique("Still there?"));
-      assert.ok((await p.text(".kos-body")).length > 20);
+      await p.shows(20);
     }
     await p.page.click(".kos-status");
     assert.match(await p.status("degraded"), /no cache/);
@@ -319,7 +319,7 @@ check("offline for a moment in mid-answer: it goes on by itself", async t => {
 check("an update whose note of the day is being written by somebody keeps both texts", async t => {
   const w = await t.world(fast);
   w.write(TODAY, "# Sunday\n\n## Log\n\n- 08:00 mine\n");
-  await new Promise(done => setTimeout(done, 500));
+  await w.seen();
   const p = await t.open(w, { note: TODAY });
   // Between the proposal of the words and their writing, each time but the last.
   let times = 0;

@@ -111,7 +111,7 @@ for (const way of ["streaming", "polling"])
     for (let n = 0; n < 3; n++) {
       await w.double.say(`Long. ${"A sentence to stop in. ".repeat(200)}`);
       await p.another(() => p.say(unique("Tell me everything?")));
-      await p.until(() => document.querySelector(".kos-body")?.textContent.length > 40);
+      await p.shows(40);
       const chats = (await w.double.chats()).length;
       const clicked = Date.now();
       screen.push(await until(p, "click", '.kos-view[data-state="stopped"]', () => p.page.click(".kos-stop")));

@@ -17,7 +17,7 @@ check("it opens beside the note, and the cursor stays in the note", async t => {
   await opens;
   await p.type("I write on");
   await p.done();
-  assert.equal(await p.focused(), "editor");
+  await p.focus(/editor/);
   assert.match(await p.note(), /\nI write on$/);
 });
 
@@ -174,7 +174,7 @@ for (const [way, side] of [["streaming", null], ["polling", "fetch"]])
     await w.double.say(LONG);
     await p.openPanel();
     await p.say(unique("Tell me everything?"));
-    await p.until(() => document.querySelector(".kos-body")?.textContent.length > 60);
+    await p.shows(60);
     await p.page.click(".kos-stop");
     await p.reaches("stopped");
     const kept = await p.text(".kos-body");
@@ -198,7 +198,7 @@ check("insert puts the answer at the cursor as one undo step", async t => {
   const before = await p.note();
   await p.page.click(".kos-insert");
   assert.equal(await p.note(), before.replace("# Fermentation Chamber", "# Fermentation ChamberOne.\n\nTwo ([[Attic]])."));
-  assert.equal(await p.focused(), "editor");
+  await p.focus(/editor/);
   await p.page.evaluate(() => window.host.editor.undo());
   assert.equal(await p.note(), before);
 });
@@ -306,5 +306,5 @@ check("what was missing is told in words: no model answered", async t => {
   await p.done();
   assert.match(await p.text(".kos-degraded"), /No model answered: this is from your notes alone/);
   assert.match(await p.text(".kos-degraded"), /ollama pull/);
-  assert.ok((await p.text(".kos-body")).length > 100);
+  await p.shows(100);
 });

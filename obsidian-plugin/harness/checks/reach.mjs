@@ -70,7 +70,7 @@ check("in a window of its own: it goes on drawing, and its keys and clicks are i
   await p.openPanel();
   await w.double.say(TEXT.repeat(6));
   await p.say(unique("What is the plan?"));
-  await p.until(() => document.querySelector(".kos-body")?.textContent.length > 20);
+  await p.shows(20);
   const [popout] = await Promise.all([p.context.waitForEvent("page"), p.page.evaluate(() => void window.host.popout())]);
   await popout.waitForSelector(".kos-view");
   assert.equal(await p.in(".kos-view").count(), 0);
@@ -112,7 +112,7 @@ check("with the keyboard alone: from the command to the answer, its sources, its
   await p.page.waitForTimeout(450);
   await p.press("Enter");
   await p.page.waitForSelector('.kos-proposal[data-status="applied"]');
-  assert.match(await p.focused(), /kos-undo/, "the focus is not lost with the button");
+  await p.focus(/kos-undo/);
   // Everything that can be used is reached by Tab.
   await p.page.evaluate(() => document.querySelector(".kos-view").setAttribute("tabindex", "-1"));
   await p.page.focus(".kos-view");
@@ -222,7 +222,7 @@ check("what notes and models say is text, never markup of the panel", async t =>
   const w = await t.world(fast);
   const evil = "<img src=x onerror=window.pwned=1>";
   w.write("02-Projects/Off-Site Backup.md", `${w.read(NOTE)}\n## ${evil}\n\nThe offsite disk ${evil} waits for the courier.\n`);
-  await new Promise(done => setTimeout(done, 500));
+  await w.seen();
   const p = await t.open(w, { note: NOTE });
   await w.double.say(`Here ${evil} ([[Off-Site Backup#${evil}]]).`);
   w.proxy.respond("/v1/status", async (_, pass) => {
