@@ -4,7 +4,7 @@ import type { Command } from "./api/client";
 import { faultOf } from "./api/errors";
 import type { Change, Edit } from "./api/events";
 import { canStream } from "./api/stream";
-import type { Desk } from "./edits/desk";
+import type { Applied, Desk } from "./edits/desk";
 import { NoteChanged } from "./edits/writer";
 import { Attention } from "./editor/attention";
 import { insertAtCursor, lastNote, replaceSelection, takeOut } from "./editor/insert";
@@ -220,13 +220,17 @@ export class Conductor implements Panel {
 	async undo(edit: Edit): Promise<void> {
 		try {
 			const one = this.desk.find(edit.id);
-			if (!one) throw new Error("This is no longer kept here. `kos undo` takes it back.");
+			if (!one) throw new Error('This is no longer kept here. "kos undo" takes it back.');
 			await this.desk.undo(one);
 			this.setStatus(edit, "undone");
 			new Notice(`Taken back: ${one.notes.map((note) => noteName(note.path)).join(", ")}.`);
 		} catch (error) {
 			this.say(error);
 		}
+	}
+
+	applied(edit: Edit): Applied | null {
+		return this.desk.find(edit.id);
 	}
 
 	async undoLast(): Promise<void> {

@@ -3,7 +3,7 @@ import { App } from "obsidian-test-mocks/obsidian";
 import type { App as RealApp } from "obsidian";
 import type { Change } from "../src/api/events";
 import { digest } from "../src/edits/patch";
-import type { Store } from "../src/runs/history";
+import type { Store } from "../src/store";
 
 export interface Notes {
 	app: RealApp;

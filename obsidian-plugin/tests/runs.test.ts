@@ -261,6 +261,22 @@ describe("the history", () => {
 		expect(new History(device).all()).toEqual([]);
 	});
 
+	it("keeps less where the device has no room, and never fails for it", async () => {
+		const { runs: all, history } = runs();
+		const save = device.saveLocalStorage;
+		device.saveLocalStorage = (key, data) => {
+			if (JSON.stringify(data).length > 3000) throw new DOMException("full", "QuotaExceededError");
+			save(key, data);
+		};
+		for (let i = 0; i < 9; i++) expect(await all.run("plan", asking(String(i)))).toMatchObject({ state: "done" });
+		expect(history.all().length).toBeLessThan(9);
+		expect(history.all()[0]?.asking.text).toBe("8");
+		device.saveLocalStorage = () => {
+			throw new DOMException("full", "QuotaExceededError");
+		};
+		expect(await all.run("plan", asking("last"))).toMatchObject({ state: "done" });
+	});
+
 	it("begins anew from what it cannot read", () => {
 		for (const value of ['"text"', "[]", '{"schema":99,"runs":[1]}', '{"schema":1}']) {
 			device.kept.set("knowledge-os-runs", value);

@@ -36,7 +36,7 @@ check("the service is down: the typed command comes back, words say what to star
     await p.cursor();
     await p.type("\n");
     await p.slash(`/update ${words}`);
-    await fails(p, /The service does not answer\.\s+Start it with `kos serve`/);
+    await fails(p, /The service does not answer\.\s+Start it with "kos serve"/);
     assert.match(await p.note(), new RegExp(`\\n/update ${words}$`));
     await p.focus(/editor/);
     assert.match(await p.status("offline"), /offline/);

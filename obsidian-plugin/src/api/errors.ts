@@ -45,7 +45,7 @@ export class Fault extends Error {
 	}
 }
 
-const START = "Start it with `kos serve`, then try again.";
+const START = 'Start it with "kos serve", then try again.';
 
 export const offline = (): Fault => new Fault("offline", "The service does not answer.", START);
 export const blocked = (): Fault => new Fault("blocked", "The app may not read what the service sends.");
@@ -71,8 +71,8 @@ export function unreachable(error: unknown): Fault {
 
 // What the plugin's person can do differs from what a caller of the HTTP service can.
 const HINTS: Record<string, string> = {
-	unauthorized: "Set the token that `kos token` prints.",
-	wrong_host: "Use the address that `kos serve` prints, or allow this name there.",
+	unauthorized: 'Set the token that "kos token" prints.',
+	wrong_host: 'Use the address that "kos serve" prints, or allow this name there.',
 	forbidden_origin: "Add the app's origin to the option `origins` of the service.",
 };
 const MESSAGES: Record<string, string> = {

@@ -2,7 +2,7 @@
 import type { Edit } from "../api/events";
 import type { Client } from "../api/client";
 import { Fault } from "../api/errors";
-import type { Store } from "../runs/history";
+import { keepNewest, type Store } from "../store";
 import { chosen } from "./patch";
 import { NoteChanged, type Writer, type Written } from "./writer";
 
@@ -10,13 +10,15 @@ import { NoteChanged, type Writer, type Written } from "./writer";
 export interface Applied {
 	id: string;
 	title: string;
+	/** Ids of the hunks that were written. */
+	hunks: string[];
 	notes: Written[];
 	/** Whether the service knows of it, and so can take it back and merge what was written since. */
 	told: boolean;
 }
 
 const KEY = "knowledge-os-applied";
-const MOST_KEPT = 20;
+const BOUNDS = { count: 20, characters: 1_000_000 };
 
 export class Desk {
 	private applied: Applied[];
@@ -47,10 +49,10 @@ export class Desk {
 	async apply(edit: Edit, hunks: ReadonlySet<string>): Promise<Written[] | null> {
 		const notes = await this.writer.apply(chosen(edit, hunks));
 		if (!notes) return null;
-		const one: Applied = { id: edit.id, title: edit.title, notes, told: false };
+		const one: Applied = { id: edit.id, title: edit.title, hunks: [...hunks], notes, told: false };
 		this.keep([one, ...this.applied]);
 		// The notes are written; that the service does not know it (it is away, or has its own copy of the vault) loses nothing.
-		one.told = await this.client.applied(edit.id, [...hunks]).then(
+		one.told = await this.client.applied(edit.id, one.hunks).then(
 			() => true,
 			() => false,
 		);
@@ -81,7 +83,6 @@ export class Desk {
 	}
 
 	private keep(applied: Applied[]): void {
-		this.applied = applied.slice(0, MOST_KEPT);
-		this.store.saveLocalStorage(KEY, this.applied);
+		this.applied = keepNewest(this.store, KEY, applied, BOUNDS, (list) => list);
 	}
 }

@@ -1,17 +1,10 @@
 /** The runs that are kept on this device, newest first. They hold words of notes, so they lie where nothing syncs them. */
+import { keepNewest, type Store } from "../store";
 import { isOver, type RunRecord } from "./run";
-
-/** Where the app keeps a value on this device for this vault. */
-export interface Store {
-	loadLocalStorage(key: string): unknown;
-	saveLocalStorage(key: string, data: unknown): void;
-}
 
 const KEY = "knowledge-os-runs";
 const SCHEMA = 1;
-const MOST_RUNS = 50;
-// The web view gives about five million characters to everything in the app.
-const MOST_CHARACTERS = 1_000_000;
+const BOUNDS = { count: 50, characters: 1_000_000 };
 
 export class History {
 	private records: RunRecord[];
@@ -48,15 +41,6 @@ export class History {
 	}
 
 	private save(): void {
-		this.records.length = Math.min(this.records.length, MOST_RUNS);
-		for (;;) {
-			const kept = { schema: SCHEMA, runs: this.records };
-			const fits = this.records.length <= 1 || JSON.stringify(kept).length <= MOST_CHARACTERS;
-			if (fits) {
-				this.store.saveLocalStorage(KEY, kept);
-				return;
-			}
-			this.records.pop();
-		}
+		this.records = keepNewest(this.store, KEY, this.records, BOUNDS, (runs) => ({ schema: SCHEMA, runs }));
 	}
 }

@@ -26,12 +26,12 @@ export class KnowledgeOsTab extends PluginSettingTab {
 		return [
 			{
 				name: "Service address",
-				desc: "As `kos serve` prints it.",
+				desc: 'As "kos serve" prints it.',
 				control: { type: "text", key: "address", placeholder: ADDRESS, validate: (value: string) => addressFault(value) || undefined },
 			},
 			{
 				name: "Token",
-				desc: "What `kos token` prints. It is kept in the secret storage of this device and does not sync.",
+				desc: 'What "kos token" prints. It is kept in the secret storage of this device and does not sync.',
 				render: (setting) => {
 					setting.addComponent((el) =>
 						new SecretComponent(this.app, el).setValue(owner.settings.tokenName).onChange((name) => {

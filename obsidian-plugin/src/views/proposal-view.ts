@@ -2,7 +2,8 @@
 import { setIcon, type App } from "obsidian";
 import type { Change, Edit, Hunk } from "../api/events";
 import { headingAt, hunkRows, lineRows, together, type Row } from "../edits/diff";
-import { digest, textOf } from "../edits/patch";
+import type { Applied } from "../edits/desk";
+import { chosen, digest, textOf } from "../edits/patch";
 import { linkTo, noteName } from "./links";
 
 /** What the person can do with an edit. */
@@ -10,6 +11,8 @@ export interface Decide {
 	apply(edit: Edit, hunks: ReadonlySet<string>): Promise<void>;
 	dismiss(edit: Edit): void;
 	undo(edit: Edit): Promise<void>;
+	/** What was written of an edit that was applied here, null when that is no longer known. */
+	applied(edit: Edit): Applied | null;
 	/** Show the note as it is beside what was wanted. */
 	compare(change: Change, theirs: string | null): void;
 }
@@ -39,7 +42,9 @@ export class ProposalView {
 	async draw(edit: Edit): Promise<void> {
 		const { el } = this;
 		this.edit = edit;
-		const texts = await Promise.all(edit.changes.map((change) => this.read(change)));
+		const applied = edit.status === "proposed" ? null : this.decide.applied(edit);
+		const changes = applied ? chosen(edit, new Set(applied.hunks)) : edit.changes;
+		const texts = await Promise.all(changes.map((change) => this.read(change, applied)));
 		if (this.edit !== edit) return;
 		const focused = el.contains(el.doc.activeElement);
 		el.empty();
@@ -50,7 +55,7 @@ export class ProposalView {
 		const head = el.createDiv({ cls: "kos-section" });
 		head.createSpan({ text: edit.status === "applied" ? "Applied" : edit.status === "undone" ? "Taken back" : "Proposed changes" });
 		head.createSpan({ cls: "kos-faint", text: edit.title });
-		edit.changes.forEach((change, i) => this.drawChange(edit, change, texts[i] ?? null));
+		changes.forEach((change, i) => this.drawChange(edit, change, texts[i] ?? null));
 		const bar = this.drawButtons(edit);
 		if (focused) bar.find("button")?.focus({ preventScroll: true });
 		this.takeFocus();
@@ -76,8 +81,10 @@ export class ProposalView {
 		this.takeFocus();
 	}
 
-	/** The note as it is: its text, and whether it is the one that the change was made for. */
-	private async read(change: Change): Promise<{ text: string | null; fits: boolean }> {
+	/** The note as it is, or was before it was changed: its text, and whether it is the one that the change was made for. */
+	private async read(change: Change, applied: Applied | null): Promise<{ text: string | null; fits: boolean }> {
+		const written = applied?.notes.find((note) => note.path === change.path);
+		if (written) return { text: written.before ?? "", fits: true };
 		const file = this.app.vault.getFileByPath(change.path);
 		if (!file) return { text: null, fits: !change.base };
 		const bytes = await this.app.vault.readBinary(file);
