@@ -41,7 +41,8 @@ export class Conductor implements Panel {
 		const putBack = takeOut(editor, start, end);
 		const view = lastNote(this.app);
 		const record = await this.run(command.name, words, { note: view?.file?.path ?? null, selection: null, follows: null, save: view });
-		const lost = record.state === "failed" && (!record.run || (this.captures(command.name) && !record.kept));
+		const unsent = !record.run || (this.captures(command.name) && !record.kept);
+		const lost = record.state !== "done" && unsent;
 		if (lost && !putBack()) (await this.view())?.compose(typed(record), false);
 	}
 
@@ -145,7 +146,7 @@ export class Conductor implements Panel {
 		if (deed === "setup") this.setUp();
 		else if (deed === "mode") await this.switchMode();
 		else if (!record) return;
-		else if (deed === "stop") await this.runs.stop(record.key);
+		else if (deed === "stop") this.runs.stop(record.key);
 		else if (deed === "copy") await copyText(record.answer);
 		else if (deed === "insert") this.insert(record.answer);
 		else if (deed === "replace") this.replace(record);
@@ -269,9 +270,8 @@ export class Conductor implements Panel {
 			},
 			check: async () => {
 				const address = { url: baseOf(plugin.settings.address), token: plugin.token(), patience: 10 };
-				const steps = await check(probe(address, this.app.vault.getName(), () => canStream(address)));
-				await this.bar.refresh();
-				return steps;
+				void this.bar.refresh();
+				return check(probe(address, this.app.vault.getName(), () => canStream(address)));
 			},
 		}).open();
 	}

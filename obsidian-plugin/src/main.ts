@@ -130,7 +130,7 @@ export default class KnowledgeOsPlugin extends Plugin {
 			name: "Stop the answer",
 			checkCallback: (checking) => {
 				const busy = this.runs.busy();
-				if (busy && !checking) void this.runs.stop(busy.key);
+				if (busy && !checking) this.runs.stop(busy.key);
 				return busy !== null;
 			},
 		});

@@ -70,6 +70,22 @@ describe("a short request", () => {
 		await expect(client().status()).rejects.toMatchObject({ code });
 	});
 
+	it("is not taken in by an answer of something else", async () => {
+		answers({ status: 200, body: { hello: "world" } });
+		const asking = { text: "", note: null, selection: null, tier: null, follows: null };
+		const one = client();
+		for (const asked of [one.start("plan", asking, "k"), one.commands(), one.receipt("r"), one.map("a"), all(poll(address, "r", 0, signal()))])
+			await expect(asked).rejects.toMatchObject({ code: "strange" });
+	});
+
+	it("can be given up by the person", async () => {
+		answers(new Promise<never>(() => undefined));
+		const stop = new AbortController();
+		const end = client().start("plan", { text: "", note: null, selection: null, tier: null, follows: null }, "k", stop.signal);
+		stop.abort();
+		await expect(end).rejects.toMatchObject({ code: "cancelled" });
+	});
+
 	it("gives up on silence", async () => {
 		answers(new Promise<never>(() => undefined));
 		await expect(client().status()).rejects.toMatchObject({ code: "stalled" });
@@ -82,7 +98,7 @@ describe("a short request", () => {
 	});
 
 	it("writes the path of a note so that any name arrives", async () => {
-		const asked = answers({ status: 200, body: {} });
+		const asked = answers({ status: 200, body: { members: [] } });
 		await client().map("Maps/Ünï & co?#.md");
 		expect(asked[0]?.url).toBe("http://127.0.0.1:8765/v1/maps/Maps/%C3%9Cn%C3%AF%20%26%20co%3F%23.md");
 	});

@@ -18,9 +18,10 @@ export function headers(address: Address): Record<string, string> {
 
 /**
  * The JSON that the service answers.
+ * @param signal gives the answer up; the request itself cannot be taken back
  * @throws Fault for every error status, silence, and whatever else is not an answer of the service
  */
-export async function ask(address: Address, method: string, path: string, body?: unknown): Promise<unknown> {
+export async function ask(address: Address, method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<unknown> {
 	const request = requestUrl({
 		url: address.url + path,
 		method,
@@ -36,6 +37,7 @@ export async function ask(address: Address, method: string, path: string, body?:
 				throw unreachable(error);
 			},
 		),
+		signal,
 	);
 	let json: unknown = null;
 	try {
@@ -47,17 +49,27 @@ export async function ask(address: Address, method: string, path: string, body?:
 	return json;
 }
 
-/** The result of a promise, unless it takes longer than so many seconds: `requestUrl` itself never gives up. */
-export async function within<T>(seconds: number, work: Promise<T>): Promise<T> {
+/** The result of a promise, unless it takes longer than so many seconds or is given up: `requestUrl` itself never ends early. */
+export async function within<T>(seconds: number, work: Promise<T>, signal?: AbortSignal): Promise<T> {
 	let timer = 0;
-	const late = new Promise<never>((_, reject) => {
+	let stop = (): void => undefined;
+	const end = new Promise<never>((_, reject) => {
 		timer = window.setTimeout(() => reject(stalled(seconds)), seconds * 1000);
+		stop = () => reject(new Fault("cancelled", "Stopped."));
 	});
+	signal?.addEventListener("abort", stop);
 	try {
-		return await Promise.race([work, late]);
+		return await Promise.race([work, end]);
 	} finally {
 		window.clearTimeout(timer);
+		signal?.removeEventListener("abort", stop);
 	}
+}
+
+/** A list in an answer, which something else than the service may not have. */
+export function listed<T>(list: unknown): T[] {
+	if (!Array.isArray(list)) throw strange(200);
+	return list as T[];
 }
 
 /** Whether an error is a fault with this code. */

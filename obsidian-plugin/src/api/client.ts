@@ -1,6 +1,6 @@
 /** The service, as the plugin speaks to it: one method for each thing asked. */
-import { ask, isFault, type Address } from "./ask";
-import { Fault } from "./errors";
+import { ask, isFault, listed, type Address } from "./ask";
+import { strange } from "./errors";
 import type { Edit, KosEvent } from "./events";
 import { follow, type Link } from "./follow";
 import { poll } from "./poll";
@@ -70,12 +70,13 @@ export class Client {
 	constructor(private readonly address: () => Address) {}
 
 	async commands(): Promise<Command[]> {
-		return ((await this.ask("GET", "/v1/commands")) as { commands: Command[] }).commands;
+		return listed<Command>(((await this.ask("GET", "/v1/commands")) as { commands?: unknown } | null)?.commands);
 	}
 
 	async status(): Promise<Status> {
 		const status = (await this.ask("GET", "/v1/status")) as Status;
-		if (typeof status?.version !== "string") throw new Fault("strange", "Something else answers at this address.", "Check it.");
+		if (typeof status?.version !== "string") throw strange(200);
+		listed(status.nodes);
 		return status;
 	}
 
@@ -84,15 +85,16 @@ export class Client {
 	 * @param key the same key never begins a second run
 	 * @returns the run's id
 	 */
-	async start(command: string, asking: Asking, key: string): Promise<string> {
+	async start(command: string, asking: Asking, key: string, signal?: AbortSignal): Promise<string> {
 		const body = { ...clean(asking), detach: true, apply: "none", idempotency_key: key };
-		const begin = (): Promise<unknown> => this.ask("POST", `/v1/commands/${command}`, body);
+		const begin = (): Promise<unknown> => this.ask("POST", `/v1/commands/${command}`, body, signal);
 		// An answer that got lost is asked for once more: the key makes it the same run.
-		const begun = await begin().catch((error: unknown) => {
+		const begun = (await begin().catch((error: unknown) => {
 			if (isFault(error, "offline")) return begin();
 			throw error;
-		});
-		return (begun as { run: string }).run;
+		})) as { run?: unknown } | null;
+		if (typeof begun?.run !== "string") throw strange(200);
+		return begun.run;
 	}
 
 	/** The events of a run to its end; see `follow`. */
@@ -114,7 +116,9 @@ export class Client {
 	}
 
 	async receipt(run: string): Promise<Receipt> {
-		return (await this.ask("GET", `/v1/runs/${run}/receipt`)) as Receipt;
+		const receipt = (await this.ask("GET", `/v1/runs/${run}/receipt`)) as Receipt;
+		listed(receipt?.passages);
+		return receipt;
 	}
 
 	/** Read a run's passages again: whether they are the same, and which notes changed. */
@@ -133,7 +137,9 @@ export class Client {
 	}
 
 	async map(path: string): Promise<MapMembers> {
-		return (await this.ask("GET", `/v1/maps/${path.split("/").map(encodeURIComponent).join("/")}`)) as MapMembers;
+		const map = (await this.ask("GET", `/v1/maps/${path.split("/").map(encodeURIComponent).join("/")}`)) as MapMembers;
+		listed(map?.members);
+		return map;
 	}
 
 	/** Set the mode of a node, NORMAL or GAMING. */
@@ -141,8 +147,8 @@ export class Client {
 		await this.ask("PUT", "/v1/mode", { node, mode });
 	}
 
-	ask(method: string, path: string, body?: unknown): Promise<unknown> {
-		return ask(this.address(), method, path, body);
+	private ask(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<unknown> {
+		return ask(this.address(), method, path, body, signal);
 	}
 
 	private async *streamed(address: Address, run: string, after: number, signal: AbortSignal): AsyncGenerator<KosEvent> {

@@ -69,12 +69,12 @@ export class Runs {
 	}
 
 	/** End a run, on the service first; what was written so far stays. */
-	async stop(key: string): Promise<void> {
+	stop(key: string): void {
 		const live = this.live.get(key);
 		if (!live) return;
 		const { run } = live.record;
-		if (run) await this.client.cancel(run).catch(() => undefined);
-		// The service answers once the run has its end, and the end is on its way as an event.
+		// The service sends the end as an event. One that hangs is not waited for long.
+		if (run) void this.client.cancel(run).catch(() => undefined);
 		window.setTimeout(() => live.abort.abort(), run ? STOP_MS : 0);
 	}
 
@@ -108,13 +108,13 @@ export class Runs {
 		};
 		this.put(fresh);
 		try {
-			if (!fresh.run) this.put(await this.begin(fresh));
+			if (!fresh.run) this.put(await this.begin(fresh, signal));
 			for await (const event of this.client.follow(live.record.run, signal, heard)) {
 				show(advance(live.record, event));
 				await this.keepWords(live.record);
 			}
 		} catch (error) {
-			if (!(error instanceof Fault)) await this.client.cancel(live.record.run).catch(() => undefined);
+			if (!(error instanceof Fault) && live.record.run) void this.client.cancel(live.record.run).catch(() => undefined);
 			if (error instanceof NoteChanged && again) return null;
 			live.record = failed(live.record, failure(error, live.record.run !== "", signal.aborted));
 		}
@@ -127,14 +127,14 @@ export class Runs {
 	}
 
 	/** Hand the run to the service. An earlier run that it no longer knows is left out rather than the question refused. */
-	private async begin(record: RunRecord): Promise<RunRecord> {
+	private async begin(record: RunRecord, signal: AbortSignal): Promise<RunRecord> {
 		const { command, asking } = record;
 		try {
-			return { ...record, run: await this.client.start(command, asking, this.habits.newKey()), state: "running" };
+			return { ...record, run: await this.client.start(command, asking, this.habits.newKey(), signal), state: "running" };
 		} catch (error) {
 			if (!asking.follows || !(isFault(error, "not_found") || isFault(error, "conflict"))) throw error;
 			const alone = { ...asking, follows: null };
-			const run = await this.client.start(command, alone, this.habits.newKey());
+			const run = await this.client.start(command, alone, this.habits.newKey(), signal);
 			return { ...record, run, asking: alone, state: "running", degraded: ["rerun"] };
 		}
 	}

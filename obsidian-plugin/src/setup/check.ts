@@ -1,6 +1,6 @@
 /** Looks at the connection step by step, and names the first thing that is not right. */
 import { ask, within, type Address } from "../api/ask";
-import { Fault, faultOf } from "../api/errors";
+import { faultOf, strange } from "../api/errors";
 import type { Status } from "../api/client";
 
 /** One step, done: `words` says what was found, or what is wrong and what to do. */
@@ -50,7 +50,7 @@ export async function check(probe: Probe): Promise<Step[]> {
 	let status: Status;
 	try {
 		status = (await probe.ask("GET", "/v1/status")) as Status;
-		if (typeof status?.version !== "string") throw new Fault("strange", "Something else than Knowledge-OS answers at this address.", "Check the address.");
+		if (typeof status?.version !== "string" || !Array.isArray(status.nodes)) throw strange(200);
 	} catch (error) {
 		add("Token", "failed", faultOf(error).words);
 		return rest();

@@ -81,7 +81,7 @@ export class AnswerView extends ItemView implements HoverParent {
 
 	protected override async onOpen(): Promise<void> {
 		this.parts = this.build();
-		this.idle();
+		this.refresh();
 		const [last] = this.panel.records();
 		if (last) this.show(last);
 	}
@@ -131,7 +131,7 @@ export class AnswerView extends ItemView implements HoverParent {
 	refresh(): void {
 		if (!this.parts) return;
 		this.drawMode(this.parts);
-		if (!this.record) this.idle();
+		if (!this.record) this.drawIdle(this.parts);
 	}
 
 	/** Put words into the line at the foot, and the cursor behind them. */
@@ -205,9 +205,7 @@ export class AnswerView extends ItemView implements HoverParent {
 	}
 
 	/** What is shown before anything was asked. */
-	private idle(): void {
-		const { parts } = this;
-		if (!parts) return;
+	private drawIdle(parts: Parts): void {
 		this.contentEl.dataset["state"] = "idle";
 		setText(parts.title, PRODUCT);
 		setText(parts.phase, "");
