@@ -86,11 +86,6 @@ const STATES = [
     await p.page.click(".kos-stop");
     await p.reaches("stopped");
   }],
-  ["from the notes alone", async ({ w, p }) => {
-    await w.double.fault("no_memory", { times: null });
-    await p.run("plan");
-    await p.done();
-  }],
   ["offline", async ({ w, p }) => {
     await w.proxy.close();
     await p.cursor();
@@ -119,6 +114,12 @@ const STATES = [
   ["settings", async ({ p }) => {
     await p.page.evaluate(() => window.host.openSettings());
     await p.page.waitForSelector(".setting-item");
+  }],
+  // The last one: the double does not come back.
+  ["from the notes alone", async ({ w, p }) => {
+    await w.double.stop("SIGKILL");
+    await p.run("plan");
+    await p.done();
   }],
 ];
 const LOOKS = { light: {}, dark: { theme: "dark" }, phone: { phone: true, mobile: "ios" } };

@@ -44,7 +44,11 @@ export async function redis() {
     if (i > 100) throw new Error(`redis-server does not answer\n${process_.told}`);
     await sleep(50);
   }
-  return { url: `redis://127.0.0.1:${port}/0`, port, stop: signal => process_.stop(signal) };
+  const stop = async signal => {
+    await process_.stop(signal);
+    await fs.promises.rm(folder, { recursive: true, force: true });
+  };
+  return { url: `redis://127.0.0.1:${port}/0`, port, stop };
 }
 
 async function answers(port) {
@@ -132,6 +136,7 @@ export async function world(o = {}) {
     /** As new: the vault as it was, no faults, the service running. */
     async fresh() {
       made.proxy.reset();
+      await made.service.quiet();
       await made.double.clear();
       await made.double.say();
       if (restore(made.vault, made.pristine)) await this.seen();
@@ -211,6 +216,11 @@ class Service {
       ...more,
     });
     return answer.json();
+  }
+  /** End what is under way: an earlier check's run would take the answers meant for the next. */
+  async quiet() {
+    for (const { run, state } of await this.runs())
+      if (!["done", "failed"].includes(state)) await this.ask(`/v1/runs/${run}`, { method: "DELETE" });
   }
   async runs() {
     return (await this.ask("/v1/runs")).runs;

@@ -151,8 +151,7 @@ check("a finished answer goes to the cursor, or becomes a note, when that is set
     await p.slash(`/plan ${unique("for")}`);
     await p.done();
     await p.until(() => /A short plan\./.test(window.host.editor.getValue()));
-    const path = await p.page.evaluate(() => window.host.view.file.path);
-    assert.equal(path === NOTE, delivery === "cursor", path);
+    await p.until(([note, stays]) => (window.host.view.file.path === note) === stays, [NOTE, delivery === "cursor"]);
   }
 });
 
