@@ -21,9 +21,6 @@ const DRAWINGS: Record<string, string> = {
   settings: "M12 8A4 4 0 1 1 11.9 8M12 3V6M12 18V21M3 12H6M18 12H21",
   "triangle-alert": "M12 4L21 20H3ZM12 10V14M12 17V17.5",
   search: "M10 4A6 6 0 1 1 9.9 4M15 15L20 20",
-  compass: "M12 3A9 9 0 1 1 11.9 3M16 8L13.5 13.5L8 16L10.5 10.5Z",
-  "arrow-up": "M12 19V5M6 11L12 5L18 11",
-  "chevron-up": "M5 15L12 8L19 15",
   map: "M4 6L9 4L15 6L20 4V18L15 20L9 18L4 20ZM9 4V18M15 6V20",
 };
 const RING = "M12 5A7 7 0 1 1 11.9 5";
