@@ -47,7 +47,7 @@ const MUTANTS = [
   ["the service never hears what was applied", "edits/desk.ts", "this.client.applied(edit.id, one.hunks)", "Promise.reject(new Error())", "check the service knows it"],
   ["an edit is applied twice by two clicks", "views/proposal-view.ts", "if (this.working) return;", "", "check applied once"],
   ["an early Enter applies", "views/proposal-view.ts", "const GUARD_MS = 400;", "const GUARD_MS = 0;", "check an early Enter is ignored"],
-  ["the focus is taken from who types on", "conductor.ts", "if (untouched && view.focusProposal()) return;", "if (view.focusProposal()) return;", "check who types on keeps the cursor"],
+  ["the focus is taken from who types on", "conductor.ts", "if (untouched && from === \"note\" &&", "if (", "check who types on keeps the cursor"],
   ["undo forgets what was applied at a restart", "edits/desk.ts", "this.applied = keepNewest(this.store, KEY, applied, BOUNDS, (list) => list);", "this.applied = applied;", "check undo brings every byte back"],
   ["undo does not merge", "edits/desk.ts", "if (one.told) await this.undoThere(one);\n\t\telse ", "", "check undo merges"],
   ["sources come with the end", "runs/run.ts", "passages: event.data.passages,", "passages: [],", "check sources stand there before"],

@@ -24,6 +24,8 @@ import { confirmed, ConflictModal, copyText, MapModal, ReceiptModal } from "./vi
 export class Conductor implements Panel {
 	bar!: StatusBar;
 	private readonly attention = new Attention();
+	/** Whether the person is being asked about an undo. */
+	private asked = false;
 
 	constructor(
 		private readonly plugin: KnowledgeOsPlugin,
@@ -40,9 +42,8 @@ export class Conductor implements Panel {
 	async typed(command: Command, words: string, editor: Editor, start: EditorPosition, end: EditorPosition): Promise<void> {
 		const putBack = takeOut(editor, start, end);
 		const view = lastNote(this.app);
-		const record = await this.run(command.name, words, { note: view?.file?.path ?? null, selection: null, follows: null, save: view });
-		const unsent = !record.run || (this.captures(command.name) && !record.kept);
-		const lost = record.state !== "done" && unsent;
+		const record = await this.run(command.name, words, { note: view?.file?.path ?? null, selection: null, follows: null, save: view, typed: true });
+		const lost = isUnsent(record) || (record.state !== "done" && this.captures(command.name) && !record.kept);
 		if (lost && !putBack()) (await this.view())?.compose(typed(record), false);
 	}
 
@@ -77,7 +78,10 @@ export class Conductor implements Panel {
 		const follows = said.command === "ask" && shown?.state === "done" && shown.run ? shown.run : null;
 		const note = lastNote(this.app);
 		const selection = note?.editor.getSelection() ?? "";
-		void this.run(said.command, said.text, { note: note?.file?.path ?? null, selection: selection || null, follows, save: note });
+		const from = { note: note?.file?.path ?? null, selection: selection || null, follows, save: note };
+		void this.run(said.command, said.text, from).then(async (record) => {
+			if (isUnsent(record)) (await this.view())?.compose(text, false);
+		});
 		return "";
 	}
 
@@ -213,6 +217,10 @@ export class Conductor implements Panel {
 		}
 	}
 
+	leave(): void {
+		lastNote(this.app)?.editor.focus();
+	}
+
 	dismiss(edit: Edit): void {
 		this.panels().forEach((view) => view.dismiss(edit));
 	}
@@ -223,6 +231,7 @@ export class Conductor implements Panel {
 			if (!one) throw new Error('This is no longer kept here. "kos undo" takes it back.');
 			await this.desk.undo(one);
 			this.setStatus(edit, "undone");
+			this.dropRest(edit);
 			new Notice(`Taken back: ${one.notes.map((note) => noteName(note.path)).join(", ")}.`);
 		} catch (error) {
 			this.say(error);
@@ -233,14 +242,23 @@ export class Conductor implements Panel {
 		return this.desk.find(edit.id);
 	}
 
+	/** Words that are taken back mean nothing for other notes any more. */
+	private dropRest(edit: Edit): void {
+		const record = this.history.all().find(({ edits, kept }) => kept && edits[0]?.id === edit.id);
+		for (const other of record?.edits.slice(1) ?? []) if (other.status === "proposed") this.dismiss(other);
+	}
+
 	async undoLast(): Promise<void> {
+		if (this.asked) return;
 		const last = this.desk.last();
 		if (!last) {
 			new Notice("Nothing that was applied here is left to take back.");
 			return;
 		}
 		const names = last.notes.map((note) => noteName(note.path)).join(", ");
+		this.asked = true;
 		const sure = await confirmed(this.app, "Undo the last applied changes?", `${capital(last.title)}: ${names}`, "Undo");
+		this.asked = false;
 		if (sure) await this.undo({ id: last.id, title: last.title, changes: [], status: "applied" });
 	}
 
@@ -252,7 +270,7 @@ export class Conductor implements Panel {
 	/** Move the focus to the changes that wait. */
 	async review(): Promise<void> {
 		const view = await this.view();
-		if (!view?.focusProposal()) new Notice("No proposed changes wait.");
+		if (!view?.focusProposal(false)) new Notice("No proposed changes wait.");
 	}
 
 	private setStatus(edit: Edit, status: Edit["status"]): void {
@@ -314,19 +332,19 @@ export class Conductor implements Panel {
 	private async run(
 		name: string,
 		text: string,
-		from: { note: string | null; selection: string | null; follows: string | null; save: MarkdownView | null },
+		from: { note: string | null; selection: string | null; follows: string | null; save: MarkdownView | null; typed?: boolean },
 	): Promise<RunRecord> {
 		this.attention.watch(activeDocument);
 		const opening = this.view();
 		await from.save?.save();
 		const record = await this.runs.run(name, this.asking(name, text, from), (fresh) => void opening.then((view) => view?.show(this.runs.get(fresh.key) ?? fresh)));
 		void this.bar.refresh();
-		if (record.state === "done") await this.deliver(record).catch((error: unknown) => this.say(error));
+		if (record.state === "done") await this.deliver(record, from.typed ? "note" : "panel").catch((error: unknown) => this.say(error));
 		return record;
 	}
 
 	/** Bring a finished answer where the person wants answers, and its proposals to their eyes. */
-	private async deliver(record: RunRecord): Promise<void> {
+	private async deliver(record: RunRecord, from: "note" | "panel"): Promise<void> {
 		const waiting = proposals(record, this.captures(record.command)).filter((edit) => edit.status === "proposed");
 		if (record.answer && !record.kept) {
 			if (this.plugin.settings.delivery === "cursor") this.insert(record.answer);
@@ -340,7 +358,7 @@ export class Conductor implements Panel {
 		}
 		const view = await this.view();
 		if (view?.shown?.key !== record.key) return;
-		if (untouched && view.focusProposal()) return;
+		if (untouched && from === "note" && view.focusProposal(true)) return;
 		new Notice("Proposed changes wait in the panel.");
 	}
 
@@ -367,6 +385,11 @@ export class Conductor implements Panel {
 		if (error instanceof NoteChanged) new ConflictModal(this.app, error.path, error.theirs, error.ours).open();
 		else new Notice(faultWords(error));
 	}
+}
+
+/** Whether the service never took a run, so that its words are nowhere but here. */
+function isUnsent(record: RunRecord): boolean {
+	return record.state !== "done" && !record.run;
 }
 
 function faultWords(error: unknown): string {

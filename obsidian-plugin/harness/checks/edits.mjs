@@ -119,26 +119,53 @@ check("a hunk that is left out is not written, and the service is told which wer
   assert.equal(JSON.parse(told.body).hunks.length, count - 1);
 });
 
-check("the focus goes to Apply when nothing was done meanwhile, and an early Enter is ignored", async t => {
+check("the focus goes to the changes when nothing was done meanwhile, and an early Enter is ignored", async t => {
   const w = await t.world(fast);
   const p = await t.open(w, { note: HOME });
   await file(w);
   await p.cursor();
   await p.type("\n");
   await p.slash(`/update ${words()}`);
-  // Enter in the very moment the button takes the focus.
+  // Enter in the very moment they take the focus.
   await p.page.evaluate(
     () =>
       new Promise(done =>
-        document.addEventListener("focusin", e => e.target.classList.contains("kos-apply") && done(), { capture: true }),
+        document.addEventListener("focusin", e => e.target.classList.contains("kos-proposal") && done(), { capture: true }),
       ),
   );
   await p.press("Enter");
   await p.page.waitForTimeout(450);
   assert.equal(await p.in('.kos-proposal[data-status="proposed"]').count(), 1);
-  await p.focus(/kos-apply/);
+  await p.focus(/kos-proposal/);
   await p.press("Enter");
   await applied(p);
+  await p.focus(/editor/);
+});
+
+check("who writes on when the changes have the focus is back in the note, and nothing is applied", async t => {
+  const w = await t.world(fast);
+  const { p } = await proposed(t, w);
+  await p.focus(/kos-proposal/);
+  await p.page.waitForTimeout(1500);
+  await p.type("I write on now");
+  await p.focus(/editor/);
+  assert.match(await p.note(), /I write on now/);
+  assert.equal(await p.in('.kos-proposal[data-status="proposed"]').count(), 1);
+  await p.run("review-proposal");
+  await p.press("Enter");
+  await applied(p);
+  await p.press("Space");
+  await p.press("Enter");
+  await p.page.waitForTimeout(300);
+  assert.equal(await p.in('.kos-proposal[data-status="applied"]').count(), 1, "a key too many takes nothing back");
+});
+
+check("words that are taken back take their proposal along", async t => {
+  const w = await t.world(fast);
+  const { p } = await proposed(t, w);
+  await p.page.click(".kos-undo-words");
+  await p.until(() => !document.querySelector(".kos-proposal"));
+  assert.match(await p.text(".kos-kept"), /taken back/);
 });
 
 check("who types on keeps the cursor and is told that a proposal waits", async t => {

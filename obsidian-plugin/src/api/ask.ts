@@ -1,6 +1,6 @@
 /** One short request to the service. It goes through `requestUrl`, which no origin rule of the web view can block. */
 import { requestUrl } from "obsidian";
-import { Fault, refused, stalled, strange, unreachable } from "./errors";
+import { Fault, refused, stalled, strange, unpaired, unreachable } from "./errors";
 
 /** Where the service is, and the token it asks for. */
 export interface Address {
@@ -12,6 +12,9 @@ export interface Address {
 	patience: number;
 }
 
+// The one address that asks for no token.
+const OPEN = "/healthz";
+
 export function headers(address: Address): Record<string, string> {
 	return address.token ? { Authorization: `Bearer ${address.token}` } : {};
 }
@@ -22,6 +25,7 @@ export function headers(address: Address): Record<string, string> {
  * @throws Fault for every error status, silence, and whatever else is not an answer of the service
  */
 export async function ask(address: Address, method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<unknown> {
+	if (!address.token && path !== OPEN) throw unpaired();
 	const request = requestUrl({
 		url: address.url + path,
 		method,

@@ -48,6 +48,7 @@ export class Fault extends Error {
 const START = 'Start it with "kos serve", then try again.';
 
 export const offline = (): Fault => new Fault("offline", "The service does not answer.", START);
+export const unpaired = (): Fault => new Fault("unauthorized", "Not connected to your service yet.", "Set its address and token.");
 export const blocked = (): Fault => new Fault("blocked", "The app may not read what the service sends.");
 export const stalled = (seconds: number): Fault =>
 	new Fault("stalled", `The service has said nothing for ${seconds} seconds.`, "It may hang: look at its window, or start it anew.");

@@ -153,7 +153,7 @@ export function phaseWords(record: RunRecord): string {
 function doneWords(record: RunRecord): string {
 	const parts = [record.cached ? "Answered from the cache" : `Done in ${record.seconds.toFixed(1)} s`];
 	const { usage } = record;
-	if (usage?.completion_tokens && !record.cached) parts.push(`${usage.completion_tokens} tokens`);
+	if (usage?.completion_tokens && !record.cached) parts.push(`${usage.completion_tokens} ${usage.completion_tokens === 1 ? "token" : "tokens"}`);
 	if (record.passages.length) parts.push(`${record.passages.length} ${record.passages.length === 1 ? "passage" : "passages"} used`);
 	return `${parts.join(" · ")}.`;
 }

@@ -142,11 +142,11 @@ export class AnswerView extends ItemView implements HoverParent {
 		if (focus) composer.input.focus();
 	}
 
-	/** Move the focus to the first proposal that waits; whether there is one. */
-	focusProposal(): boolean {
+	/** Move the focus to the first proposal that waits, for good or lent by the note; whether there is one. */
+	focusProposal(lent: boolean): boolean {
 		for (const { view, status } of this.proposalViews.values()) {
 			if (status !== "proposed") continue;
-			view.focus();
+			view.focus(lent);
 			return true;
 		}
 		return false;
@@ -253,6 +253,10 @@ export class AnswerView extends ItemView implements HoverParent {
 			const box = parts.notices.createDiv({ cls: "kos-error", attr: { role: "alert" } });
 			box.createDiv({ text: record.fault.message });
 			if (record.fault.hint) box.createDiv({ cls: "kos-faint", text: record.fault.hint });
+			if (["unauthorized", "offline", "unknown_host", "wrong_host", "strange"].includes(record.fault.code)) {
+				const setUp = box.createEl("button", { cls: "kos-set-up", text: "Set up" });
+				setUp.addEventListener("click", () => this.panel.act("setup", null));
+			}
 		}
 		const grave = record.findings.filter((one) => one.weight === "error" && !one.path);
 		for (const words of degradedWords(record)) {

@@ -43,7 +43,7 @@ export class ConflictModal extends LinkedModal {
 		this.modalEl.addClass("kos-conflict");
 		this.wire();
 		const said = this.theirs === null ? "The note is gone." : "The note was written in since the change was proposed.";
-		contentEl.createEl("p", { text: `${said} Nothing was written: take over by hand what is still wanted.` });
+		contentEl.createEl("p", { text: `${said} Nothing was written, in other notes neither: leave out the changes of this note to apply the rest, and take over by hand what is still wanted.` });
 		linkTo(contentEl.createEl("p"), this.path, "", "Open the note");
 		const texts = contentEl.createDiv({ cls: "kos-texts" });
 		this.text(texts, "kos-ours", "What was wanted", this.ours);

@@ -13,12 +13,16 @@ export interface Decide {
 	undo(edit: Edit): Promise<void>;
 	/** What was written of an edit that was applied here, null when that is no longer known. */
 	applied(edit: Edit): Applied | null;
+	/** Give the focus back to the note. */
+	leave(): void;
 	/** Show the note as it is beside what was wanted. */
 	compare(change: Change, theirs: string | null): void;
 }
 
 // Enter that was meant for the editor must not apply what has just taken the focus.
 const GUARD_MS = 400;
+// What stays here while the focus is lent; any other key is of a person who writes on.
+const OWN_KEYS = ["Tab", "Shift", "Control", "Alt", "Meta", "PageUp", "PageDown", "ArrowUp", "ArrowDown", "Home", "End"];
 
 export class ProposalView {
 	/** Each box, and the hunks it stands for. */
@@ -26,7 +30,8 @@ export class ProposalView {
 	private applyButton: HTMLButtonElement | null = null;
 	private guardedUntil = 0;
 	private working = false;
-	private wantsFocus = false;
+	private wantsFocus: "lent" | "apply" | null = null;
+	private lent = false;
 	private edit: Edit | null = null;
 
 	constructor(
@@ -36,6 +41,8 @@ export class ProposalView {
 	) {
 		el.addClass("kos-proposal");
 		el.setAttribute("role", "group");
+		el.tabIndex = -1;
+		el.addEventListener("keydown", (event) => this.keyed(event));
 	}
 
 	/** Draw it; the notes are read, so that the lines around each hunk can be shown. */
@@ -57,15 +64,30 @@ export class ProposalView {
 		head.createSpan({ cls: "kos-faint", text: edit.title });
 		changes.forEach((change, i) => this.drawChange(edit, change, texts[i] ?? null));
 		const bar = this.drawButtons(edit);
-		if (focused) bar.find("button")?.focus({ preventScroll: true });
+		// Not to Undo: a key too many would take back what was just applied.
+		if (focused) (edit.status === "proposed" ? bar.find("button") : el)?.focus({ preventScroll: true });
 		this.takeFocus();
 	}
 
-	/** The focus to Apply, once it is there, and the beginning of what it would do into sight. */
+	/** While the focus is lent, Enter applies, and whoever writes on is back in the note with the very key they pressed. */
+	private keyed(event: KeyboardEvent): void {
+		if (event.target !== this.el || !this.lent || OWN_KEYS.includes(event.key)) return;
+		if (event.key === "Enter") {
+			event.preventDefault();
+			if (Date.now() >= this.guardedUntil) this.applyButton?.click();
+			return;
+		}
+		if (event.key === "Escape") event.preventDefault();
+		this.lent = false;
+		this.decide.leave();
+	}
+
+	/** Take the focus, once there is something to apply, and bring the beginning of it into sight. */
 	private takeFocus(): void {
 		if (!this.wantsFocus || !this.applyButton) return;
-		this.wantsFocus = false;
-		this.applyButton.focus({ preventScroll: true });
+		this.lent = this.wantsFocus === "lent";
+		(this.lent ? this.el : this.applyButton).focus({ preventScroll: true });
+		this.wantsFocus = null;
 		this.el.scrollIntoView({ block: "nearest" });
 		if (this.el.offsetHeight > (this.el.parentElement?.parentElement?.clientHeight ?? 0)) this.el.scrollIntoView({ block: "start" });
 	}
@@ -74,10 +96,14 @@ export class ProposalView {
 		this.el.remove();
 	}
 
-	/** Move the focus here; an Enter in the next moment is taken for one that was meant elsewhere. */
-	focus(): void {
-		this.guardedUntil = Date.now() + GUARD_MS;
-		this.wantsFocus = true;
+	/**
+	 * Move the focus here.
+	 * @param lent it is the note's, and goes back with the next key that is not for here; an Enter in the next moment is taken
+	 *   for one that was meant for the note
+	 */
+	focus(lent: boolean): void {
+		this.guardedUntil = Date.now() + (lent ? GUARD_MS : 0);
+		this.wantsFocus = lent ? "lent" : "apply";
 		this.takeFocus();
 	}
 
@@ -137,14 +163,12 @@ export class ProposalView {
 		}
 		if (edit.status !== "proposed") return bar;
 		const apply = bar.createEl("button", { cls: "kos-apply mod-cta" });
-		apply.addEventListener("keydown", (event) => {
-			if (event.key === "Enter" && Date.now() < this.guardedUntil) event.preventDefault();
-		});
 		apply.addEventListener("click", () => void this.once(() => this.decide.apply(edit, new Set(this.wanted().flatMap((hunks) => hunks.map((hunk) => hunk.id))))));
 		this.applyButton = apply;
 		this.count();
 		const dismiss = bar.createEl("button", { cls: "kos-dismiss", text: "Dismiss" });
 		dismiss.addEventListener("click", () => this.decide.dismiss(edit));
+		bar.createSpan({ cls: "kos-lent-hint kos-faint", text: "Enter applies, writing on goes back to the note" });
 		return bar;
 	}
 
@@ -162,10 +186,13 @@ export class ProposalView {
 	private async once(work: () => Promise<void>): Promise<void> {
 		if (this.working) return;
 		this.working = true;
+		const { lent } = this;
 		try {
 			await work();
 		} finally {
 			this.working = false;
+			this.lent = false;
+			if (lent && this.edit?.status !== "proposed") this.decide.leave();
 		}
 	}
 }
