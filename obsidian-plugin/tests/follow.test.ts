@@ -10,7 +10,7 @@ const event = (id: number): KosEvent =>
 		: { event: "token", id, data: { stage: "answer", text: String(id) } };
 
 /** A source that gives events up to one, and then ends, or throws. */
-type Part = { to: number; then?: Fault };
+type Part = { to: number; then?: Fault; from?: number };
 
 function wire(parts: { stream?: Part[]; poll?: Part[] }): Wire & { links: Link[]; calls: string[] } {
 	let clock = 0;
@@ -20,7 +20,7 @@ function wire(parts: { stream?: Part[]; poll?: Part[] }): Wire & { links: Link[]
 		async function* (after: number): AsyncGenerator<KosEvent> {
 			calls.push(`${name} ${after}`);
 			const part = parts[name]?.shift() ?? { to: 0, then: offline() };
-			for (let id = after + 1; id <= part.to; id++) yield event(id);
+			for (let id = part.from ?? after + 1; id <= part.to; id++) yield event(id);
 			if (part.then) throw part.then;
 		};
 	return {
@@ -57,6 +57,11 @@ describe("following a run", () => {
 			expect(await ids(one)).toEqual(ALL);
 			expect(one.calls).toEqual(["stream 0", "stream 3"]);
 		}
+	});
+
+	it("passes over what it has already, should the service tell it again", async () => {
+		const one = wire({ stream: [{ to: 3, then: blocked() }, { to: LAST, from: 1 }] });
+		expect(await ids(one)).toEqual(ALL);
 	});
 
 	it("polls where it may not stream", async () => {

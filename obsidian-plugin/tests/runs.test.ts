@@ -5,7 +5,7 @@ import type { Edit, KosEvent } from "../src/api/events";
 import { Desk } from "../src/edits/desk";
 import { Writer } from "../src/edits/writer";
 import { History } from "../src/runs/history";
-import type { RunRecord } from "../src/runs/run";
+import { newRun, type RunRecord } from "../src/runs/run";
 import { Runs } from "../src/runs/runs";
 import { change, notes, store, type Notes } from "./app";
 
@@ -191,6 +191,20 @@ describe("the words of /update", () => {
 		};
 		const second = runs();
 		await second.runs.resume(second.history.open()[0]!);
+		expect(await vault.read("Day.md")).toBe("# Day\n- met Ana\n");
+		expect(second.history.all()).toMatchObject([{ state: "done", kept: "Day.md" }]);
+	});
+
+	it("are not written twice when the app was closed right after writing them", async () => {
+		const edit = await words();
+		const first = runs();
+		await first.desk.apply(edit, new Set(["1.1"]));
+		service.events = async function* () {
+			yield { event: "proposed", id: 1, data: { edits: [edit] } };
+			yield done(2, [edit]);
+		};
+		const second = runs();
+		await second.runs.resume({ ...newRun("k", "update", asking("met Ana"), 0), run: "r1" });
 		expect(await vault.read("Day.md")).toBe("# Day\n- met Ana\n");
 		expect(second.history.all()).toMatchObject([{ state: "done", kept: "Day.md" }]);
 	});

@@ -167,6 +167,8 @@ check("an edit is applied once, however often it is clicked", async t => {
   await applied(p);
   assert.equal(w.read(CHAMBER).split("Taped the vent.").length, 2);
   assert.equal(w.proxy.find("POST", /\/applied$/).length, 2, "one for the words, one for the rest");
+  await p.page.waitForTimeout(300);
+  assert.equal(await p.in(".kos-conflict").count(), 0, "the other clicks are no edits that come too late");
 });
 
 check("undo brings every byte back, by the button and by the command after a restart", async t => {

@@ -19,6 +19,12 @@ check("it opens beside the note, and the cursor stays in the note", async t => {
   await p.done();
   await p.focus(/editor/);
   assert.match(await p.note(), /\nI write on$/);
+  await p.type("\n");
+  await p.another(() => p.slash("/plan"));
+  await p.type("and on");
+  await p.done();
+  assert.equal(await p.focused(), "editor", "with the panel open already");
+  assert.match(await p.note(), /\nand on$/);
 });
 
 check("phases are named, with their numbers, in a line that is read out", async t => {
@@ -142,13 +148,14 @@ check("a source opens at its heading, and the keyboard reaches it", async t => {
   await p.openPanel();
   await p.say(unique("Off-site backup, what is next?"));
   await p.done();
-  const link = p.in(".kos-source a.internal-link").first();
+  if (await p.in(".kos-more").count()) await p.page.click(".kos-more");
+  const link = p.in('.kos-source a.internal-link[data-href*="#"]').first();
   const [path, ...headings] = (await link.getAttribute("data-href")).split("#");
   await link.focus();
   await p.press("Enter");
   await p.until(wanted => window.host.view.file.path === wanted, `${path}.md`);
   const line = await p.page.evaluate(() => window.host.editor.getLine(window.host.editor.getCursor().line));
-  if (headings.length) assert.equal(line.replace(/^#+ /, ""), headings.at(-1));
+  assert.equal(line.replace(/^#+ /, ""), headings.at(-1));
 });
 
 check("sentences that the cited notes do not bear are marked, with the reason", async t => {
@@ -199,6 +206,9 @@ check("insert puts the answer at the cursor as one undo step", async t => {
   await p.focus(/editor/);
   await p.page.evaluate(() => window.host.editor.undo());
   assert.equal(await p.note(), before);
+  await p.select("# Fermentation Chamber");
+  await p.page.click(".kos-insert");
+  assert.ok((await p.note()).includes("# Fermentation ChamberOne."), "a selection stays, and the answer stands behind it");
 });
 
 check("replace takes the place of the selection it was asked about, and of no other", async t => {
