@@ -283,11 +283,11 @@ check("Redis goes away: answers still come, and the status bar says so", async t
     await p.run("orient");
     await p.done();
     await store.stop("SIGKILL");
-    for (let n = 0; n < 4; n++) {
+    // The service tries the cache again now and then: between two failures it may look well.
+    for (let n = 0; n < 4 || (n < 12 && (await p.in(".kos-status").getAttribute("data-state")) !== "degraded"); n++) {
       await p.ask(unique("Still there?"));
       await p.shows(20);
     }
-    await p.page.click(".kos-status");
     assert.match(await p.status("degraded"), /no cache/);
   } finally {
     await store.stop("SIGKILL");
