@@ -123,7 +123,10 @@ class Disk {
         return response.end();
       }
       fs.mkdirSync(path.dirname(full), { recursive: true });
-      fs.writeFileSync(full, data);
+      // In one moment, so that no reader meets half a note: a check must not hang on when it looks.
+      const aside = path.join(path.dirname(full), `.${path.basename(full)}.part`);
+      fs.writeFileSync(aside, data);
+      fs.renameSync(aside, full);
       return json(response, this.#stat(file));
     }
     const data = fs.readFileSync(full);

@@ -184,6 +184,37 @@ check("who types on keeps the cursor and is told that a proposal waits", async t
   await p.focus(/kos-apply/);
 });
 
+for (const [what, note] of [
+  ["made anew", ""],
+  ["there", "# Sunday\n\n## Log\n\n- 08:00 mine\n"],
+])
+  check(`a proposal fits though the words are written only when the run is over, in a note of the day that is ${what}`, async t => {
+    const w = await t.world(fast);
+    if (note) {
+      w.write(TODAY, note);
+      await w.seen();
+    }
+    const p = await t.open(w, { note: HOME });
+    await file(w);
+    await p.page.evaluate(path => {
+      const { vault } = window.host.app;
+      const late = () => new Promise(done => setTimeout(done, 1500));
+      const { create, process } = vault;
+      vault.create = async (name, text) => (name === path && (await late()), create(name, text));
+      vault.process = async (one, change) => (one.path === path && (await late()), process(one, change));
+    }, TODAY);
+    await p.cursor();
+    await p.type("\n");
+    await p.slash(`/update ${words()}`);
+    await p.done();
+    await p.page.waitForSelector(".kos-apply");
+    assert.equal(await p.in(".kos-changed").count(), 0, "no note changed since");
+    await p.page.click(".kos-apply");
+    await applied(p);
+    assert.match(w.read(CHAMBER), /Taped the vent\./);
+    assert.match(w.read(TODAY), /The vent is taped/);
+  });
+
 check("an edit is applied once, however often it is clicked", async t => {
   const w = await t.world(fast);
   const { p } = await proposed(t, w);

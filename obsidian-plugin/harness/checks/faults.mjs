@@ -241,9 +241,10 @@ check("the plugin is switched off in mid-answer: nothing is left behind", async 
   const w = await t.world(slow);
   const p = await writing(t, w);
   await p.page.evaluate(() => window.host.unload());
-  const sent = w.proxy.seen.length;
+  const sent = (await p.record("requestUrl")).length;
   await p.page.waitForTimeout(1500);
-  assert.deepEqual(w.proxy.seen.slice(sent).map(s => `${s.method} ${s.path}`), [], "no request after that");
+  const later = (await p.record("requestUrl")).slice(sent).map(s => `${s.method} ${s.url}`);
+  assert.deepEqual(later, [], "no request after that");
   assert.equal(await p.in(".kos-status").count(), 0);
 });
 
