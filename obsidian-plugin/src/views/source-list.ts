@@ -22,7 +22,8 @@ export class SourceList {
 	}
 
 	private draw(tokens: number, budget: number): void {
-		const passages = this.drawn ?? [];
+		// The service sends them as the model reads them, from the general to the particular; a person wants the particular first.
+		const passages = [...(this.drawn ?? [])].reverse();
 		this.el.empty();
 		if (!passages.length) return;
 		const head = this.el.createDiv({ cls: "kos-section" });
