@@ -21,7 +21,7 @@ const MUTANTS = [
   ["what is not saved yet is not seen", "conductor.ts", "await from.save?.save();", "", "check with the note and what was not saved yet"],
   ["the panel takes the cursor", "conductor.ts", '"right", { active: false, reveal: true }', '"right", { active: true, reveal: true }', "check the cursor stays in the note"],
   ["the service may write by itself", "api/client.ts", 'apply: "none"', 'apply: "all"', "check a proposal shows each change"],
-  ["a run ends with the app", "api/client.ts", "detach: true", "detach: false", "check sources stand there before"],
+  ["a run ends with the app", "api/client.ts", "detach: true", "detach: false", "check the answer grows"],
   ["the start is not tried again", "api/client.ts", 'if (isFault(error, "offline")) return begin();', "", "check does not begin a second run"],
   ["the second try is another run", "api/client.ts", "idempotency_key: key }", "idempotency_key: key + Math.random() }", "test client"],
   ["no polling where fetch is refused", "api/follow.ts", "streams = false;\n\t\t\t\tcontinue;", "throw fault;", "check an origin that is not allowed"],

@@ -157,6 +157,7 @@ export function furnishWorkspace(app: any): { ribbon: any; status: any } {
       const view = viewOf(leaf);
       ws.activeEditor = view instanceof MarkdownView ? view : null;
       if (options.focus && view instanceof MarkdownView) view.editor.focus();
+      else if (options.focus && !same) (leaf.window.document.activeElement as HTMLElement | null)?.blur();
       if (!same) ws.trigger("active-leaf-change", leaf);
     },
     getActiveViewOfType: (type: any) => (viewOf(ws.activeLeaf) instanceof type ? ws.activeLeaf.view : null),
