@@ -92,8 +92,8 @@ const copy = await mirror();
 const env = { ...process.env, TMPDIR: path.dirname(copy) };
 process.on("exit", () => fs.rmSync(path.dirname(copy), { recursive: true, force: true }));
 let told = "";
-const holds = (...args) => {
-  const { status, stdout, stderr } = spawnSync("node", args, { cwd: copy, env, encoding: "utf8", timeout: 600_000 });
+const holds = (seconds, ...args) => {
+  const { status, stdout, stderr } = spawnSync("node", args, { cwd: copy, env, encoding: "utf8", timeout: seconds * 1000 });
   told = stdout + stderr;
   return status === 0;
 };
@@ -102,9 +102,9 @@ const holds = (...args) => {
 function finder(by) {
   const [kind, ...rest] = by.split(" ");
   const words = rest.join(" ");
-  if (!holds("scripts/build.mjs")) return "the build";
-  if (kind === "test") return holds("node_modules/vitest/vitest.mjs", "run", words && `tests/${words}.test.ts`) ? "" : by;
-  if (kind === "check") return holds("harness/run.mjs", "--grep", words) ? "" : by;
+  if (!holds(60, "scripts/build.mjs")) return "the build";
+  if (kind === "test") return holds(words ? 120 : 600, "node_modules/vitest/vitest.mjs", "run", words && `tests/${words}.test.ts`) ? "" : by;
+  if (kind === "check") return holds(words ? 120 : 600, "harness/run.mjs", "--grep", words) ? "" : by;
   return "";
 }
 
