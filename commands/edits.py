@@ -9,10 +9,9 @@ from datetime import date
 from typing import Any
 
 from context.frontmatter import FrontmatterError, Place, places, read
-from context.maps import heading_paths
 from context.names import fold
 from context.note import Note, Task, decode, parse
-from context.scan import live
+from context.scan import heading_paths, live
 
 _LIST_ITEM = re.compile(r"[ \t]*(?:[-*+]|\d{1,9}[.)])[ \t]")
 _RULE = re.compile(r" {0,3}(?:=+|-+)[ \t]*")
@@ -377,7 +376,7 @@ class Draft:
                 raise TargetError("the line would fall into a code block, comment or formula that is not closed")
 
     def _heading(self, wanted: Sequence[str]) -> int:
-        paths = [path for _, path in heading_paths(self.note)]
+        paths = [path for _, path in heading_paths(self.note.headings)]
         found = [i for i, path in enumerate(paths) if len(path) == len(wanted) and all(map(_same, path, wanted))]
         if len(found) == 1:
             return found[0]

@@ -8,9 +8,9 @@ from commands.entities import Entities, evidence, suggest
 from commands.routing import Candidate, Choice, Update, named, sentences
 from commands.survey import cite, is_open, status
 from context.calendar import Calendar, moment
-from context.maps import heading_paths
 from context.names import fold
 from context.note import Note, Task
+from context.scan import heading_paths
 from context.search import words as telling
 from context.vault import NoteGoneError, Vault
 
@@ -166,7 +166,7 @@ def _next(draft: Draft, action: str, done: Sequence[Task]) -> None:
 
 
 def _heading(note: Note, names: Collection[str]) -> tuple[str, ...] | None:
-    return next((path for _, path in heading_paths(note) if fold(path[-1].strip()) in names), None)
+    return next((path for _, path in heading_paths(note.headings) if fold(path[-1].strip()) in names), None)
 
 
 def _change(draft: Draft, number: int) -> Change | None:

@@ -9,6 +9,7 @@ from context.assemble import Passage
 from context.calendar import Calendar
 from context.index import Hit
 from context.maps import Step, walk
+from context.members import members_of
 from context.names import base_of, fold
 from context.note import Note
 from context.passage import Piece, cut
@@ -210,11 +211,17 @@ def _maps(g: Gathering) -> Iterator[Passage]:
     by_path: dict[str, Hit] = {}
     for hit in g.hits:
         by_path.setdefault(hit.path, hit)
+    members = members_of(g.snapshot, g.calendar)
     steps = walk(
-        starts, g.snapshot.notes, g.snapshot.graph, g.snapshot.names, is_map=g.snapshot.maps, limit=_MOST_NOTES
+        starts,
+        g.snapshot.notes,
+        g.snapshot.graph,
+        is_map=g.snapshot.maps,
+        gathered=lambda path: members.of(path).members,
+        limit=_MOST_NOTES,
     )
     for step in steps:
-        if not step.path.endswith(".canvas"):
+        if g.snapshot.notes[step.path].is_text:
             yield from _member(g, step, by_path.get(step.path))
 
 

@@ -131,12 +131,7 @@ def _places(snapshot: Snapshot, notes: Mapping[str, Note]) -> Iterator[Finding]:
             seen.add(name)
             yield Finding("ambiguous_name", path, f"{len(same)} notes have this name: {', '.join(same)}")
         linked = snapshot.graph.back.get(path) or snapshot.graph.out.get(path)
-        if (
-            not linked
-            and not snapshot.settings.period(path)
-            and path not in snapshot.maps
-            and not note.path.endswith(".canvas")
-        ):
+        if not linked and not snapshot.settings.period(path) and path not in snapshot.maps and note.is_text:
             yield Finding("orphan", path, "neither links to a note nor is linked from one")
 
 

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from context.maps import Member, members
-from context.vault import Snapshot
+from context.maps import Member
+from context.members import Members, Unsupported
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +30,14 @@ class Map:
         why: it is one, in a few words.
         members: the files it gathers, in its own order.
         unresolved: how many names it links to for which there is no file.
+        unsupported: its queries that are not evaluated here, each with the reason.
     """
 
     path: str
     why: str
     members: tuple[Member, ...]
     unresolved: int
+    unsupported: tuple[Unsupported, ...]
 
 
 class NoMapError(Exception):
@@ -48,23 +50,23 @@ class NoMapError(Exception):
         self.hint = hint
 
 
-def maps(snapshot: Snapshot) -> list[Entry]:
+def maps(members: Members) -> list[Entry]:
     """Every map of the vault, in path order."""
-    return [
-        Entry(path, why, len(members(snapshot.notes[path], snapshot.names)))
-        for path, why in sorted(snapshot.maps.items())
-    ]
+    return [Entry(path, why, len(members.of(path).members)) for path, why in sorted(members.snapshot.maps.items())]
 
 
-def find(snapshot: Snapshot, name: str) -> Map:
+def find(members: Members, name: str) -> Map:
     """The map that is meant by a path or a name, as a link would mean it.
 
     Raises:
         NoMapError: no note is meant, or one that is no map.
     """
+    snapshot = members.snapshot
     path = snapshot.names.resolve(name, "")
     if path is None or path not in snapshot.notes:
-        raise NoMapError("there is no note of this path or name", "GET /v1/maps lists the maps of the vault.")
+        raise NoMapError(
+            "there is no note of this path or name", "`kos map` and GET /v1/maps list the maps of the vault."
+        )
     why = snapshot.maps.get(path)
     if why is None:
         types = "".join(f"`type: {one}`, " for one in sorted(snapshot.moc_types))
@@ -74,4 +76,5 @@ def find(snapshot: Snapshot, name: str) -> Map:
             "its folder, a folder Maps, or ten links and more with little prose.",
         )
     missing = snapshot.graph.unresolved.get(path, ())
-    return Map(path, why, tuple(members(snapshot.notes[path], snapshot.names)), len(missing))
+    gathered = members.of(path)
+    return Map(path, why, gathered.members, len(missing), gathered.unsupported)

@@ -14,7 +14,7 @@ from context.note import Note, from_row, to_row
 from context.passage import bytes4, cut
 
 # Raised when the tables or what is parsed into them change: an older index is then rebuilt.
-SCHEMA = 1
+SCHEMA = 2
 # The unit that is searched: small pieces rank better than whole notes (measured: whole notes lose 18 to 30 points).
 CHUNK_TOKENS = 400
 
@@ -193,7 +193,7 @@ class Index:
         ).lastrowid
         title = spaced(" ".join((base_of(note.path), *note.aliases)))
         about = spaced(_words_of(note.properties.values()) + " " + " ".join(note.tags))
-        pieces = [] if note.path.endswith(".canvas") else cut(note, text, limit=CHUNK_TOKENS, count=bytes4)
+        pieces = cut(note, text, limit=CHUNK_TOKENS, count=bytes4) if note.is_text else []
         if not pieces and (title or about):  # a note without text is still found by its name and properties
             spans = [(note.body, note.body, "", "")]
         else:

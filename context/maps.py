@@ -1,12 +1,12 @@
-"""Maps of content: which notes are maps, what they gather, and the walk outward from them."""
+"""Maps of content: which notes are maps, and the walk outward from them."""
 
 import heapq
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from context.graph import Graph
-from context.names import Names, base_of, fold, folder_of
+from context.names import base_of, fold, folder_of
 from context.note import Note
 
 # A hub with little prose is a map even without a name that says so: at least this many links, and at least this share
@@ -25,7 +25,8 @@ class Member:
     Attributes:
         path: the member.
         section: the heading path in the map under which it stands, "" above all headings or in the properties.
-        how: "link", "embed", "property" (a link in the map's frontmatter).
+        how: "link", "embed", "property" (a link in the map's frontmatter), "base", "dataview", or "belongs: NAME" for a
+            note whose property NAME links to the map.
     """
 
     path: str
@@ -54,8 +55,8 @@ def map_reason(
     note: Note, out: Mapping[str, tuple[str, ...]], types: frozenset[str] = frozenset({"moc", "map"})
 ) -> str:
     """Why a note is a map of content, in a few words; "" when it is none."""
-    if note.path.endswith(".canvas"):
-        return "canvas"
+    if not note.is_text:
+        return note.path.rpartition(".")[2]
     kind = note.properties.get("type")
     if isinstance(kind, str) and kind.casefold() in types:
         return f"type: {kind}"
@@ -94,43 +95,13 @@ def _hub_reason(note: Note, out: Mapping[str, tuple[str, ...]]) -> str:
     return f"a hub of {links} links" if links / words > _HUB_DENSITY else ""
 
 
-def members(note: Note, names: Names) -> list[Member]:
-    """What a map gathers by static links, in its order; each member once, under the first section that names it."""
-    found: dict[str, Member] = {}
-    spots = iter(heading_paths(note))
-    spot = next(spots, None)
-    section: tuple[str, ...] = ()
-    for link in sorted(note.links, key=lambda link: (link.kind != "frontmatter", link.start)):
-        path = names.resolve(link.target, note.path)
-        if link.kind != "frontmatter":
-            while spot is not None and spot[0] <= link.start:
-                section, spot = spot[1], next(spots, None)
-        if path is None or path == note.path or path in found:
-            continue
-        how = {"frontmatter": "property", "embed": "embed"}.get(link.kind, "link")
-        found[path] = Member(path, "" if how == "property" else " > ".join(section), how)
-    return list(found.values())
-
-
-def heading_paths(note: Note) -> list[tuple[int, tuple[str, ...]]]:
-    """Where each heading stands and the path of headings down to it, in order: [(offset, ("Scope", "Later")), …]."""
-    stack: list[tuple[int, str]] = []
-    paths: list[tuple[int, tuple[str, ...]]] = []
-    for heading in note.headings:
-        while stack and stack[-1][0] >= heading.level:
-            stack.pop()
-        stack.append((heading.level, heading.text))
-        paths.append((heading.start, tuple(text for _, text in stack)))
-    return paths
-
-
 def walk(
     starts: Iterable[tuple[str, float]],
     notes: Mapping[str, Note],
     graph: Graph,
-    names: Names,
     *,
     is_map: Mapping[str, str],
+    gathered: Callable[[str], Iterable[Member]],
     limit: int = 200,
     decay: float = 0.5,
     depth: int = 2,
@@ -146,8 +117,8 @@ def walk(
         starts: maps to begin with and their weights in 0..1.
         notes: all notes by path.
         graph: their links.
-        names: their names.
         is_map: path → reason, for every map (see `map_reason`).
+        gathered: what a map gathers, in its order (see `context.members`).
         limit: how many notes are returned at most.
         decay: factor per step outward.
         depth: steps outward at most.
@@ -165,8 +136,8 @@ def walk(
             continue
         # A note that is no map is context for its map, not a map of its own: its links count half.
         fade = decay if path in is_map else decay / 2
-        gathered = _in_turns(members(notes[path], names)) if path in is_map else _links(graph, path)
-        for place, (target, section) in enumerate(gathered):
+        told = _in_turns(gathered(path)) if path in is_map else _links(graph, path)
+        for place, (target, section) in enumerate(told):
             if place >= limit:
                 break
             if target in notes and target not in best:
@@ -179,10 +150,10 @@ def _links(graph: Graph, path: str) -> Iterator[tuple[str, str]]:
     return ((target, "") for target in graph.out.get(path, ()))
 
 
-def _in_turns(gathered: Iterable[Member]) -> Iterator[tuple[str, str]]:
+def _in_turns(members: Iterable[Member]) -> Iterator[tuple[str, str]]:
     """Members section by section in turns: the first of each, then the second of each."""
     sections: dict[str, deque[str]] = {}
-    for member in gathered:
+    for member in members:
         sections.setdefault(member.section, deque()).append(member.path)
     waiting = deque(sections.items())
     while waiting:

@@ -10,10 +10,25 @@ from operator import attrgetter
 from typing import Any
 
 from context.frontmatter import read
+from context.inline import Field, Item
 from context.names import base_of, fold
+from context.queries import QueryBlock, find
 from context.scan import Block, Heading, Link, Task, scan, wikilinks
 
-__all__ = ["Block", "Heading", "Link", "Note", "Task", "decode", "from_row", "parse", "to_row"]
+__all__ = [
+    "Block",
+    "Field",
+    "Heading",
+    "Item",
+    "Link",
+    "Note",
+    "QueryBlock",
+    "Task",
+    "decode",
+    "from_row",
+    "parse",
+    "to_row",
+]
 
 _TAGS = re.compile(r"tags?", re.IGNORECASE)
 _ALIASES = re.compile(r"alias(?:es)?", re.IGNORECASE)
@@ -26,7 +41,7 @@ _CANVAS_NODES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """One Markdown or canvas file, parsed. All offsets are in characters of its decoded text.
+    """One file of Markdown, a canvas or a base, parsed. All offsets are in characters of its decoded text.
 
     Attributes:
         path: from the root of the vault, with `/`.
@@ -35,7 +50,9 @@ class Note:
         length: characters of its text.
         body: where the text after the properties begins.
         properties: as JSON has them; empty when they cannot be read.
-        headings, links, tasks, blocks: in the order of the text; links in properties come first.
+        headings, links, tasks, blocks, fields: in the order of the text; links in properties come first.
+        items: the list item of each task.
+        queries: of Bases and Dataview, blocks and inline ones, in the order of the text; of a base the whole file.
         tags: from properties and text, without `#`, each once.
         aliases: other names, from the properties.
         flags: what is wrong with it, for people, as "about: what"; a flagged note is still served as far as it goes.
@@ -58,6 +75,14 @@ class Note:
     blocks: tuple[Block, ...]
     flags: tuple[str, ...]
     private: bool
+    items: tuple[Item, ...] = ()
+    fields: tuple[Field, ...] = ()
+    queries: tuple[QueryBlock, ...] = ()
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it is Markdown, which can be quoted; a canvas or a base only says what belongs together."""
+        return self.path.endswith(".md")
 
     @property
     def title(self) -> str:
@@ -101,6 +126,12 @@ def parse(path: str, data: bytes, mtime_ns: int = 0, *, private_tags: frozenset[
         return Note(
             path, mtime_ns, len(data), digest, len(text), 0, {}, (), links, (), (), (), (), tuple(flags), private=False
         )
+    if path.endswith(".base"):
+        whole = (QueryBlock("base", text, 0, len(text), ""),)
+        no = ((), (), (), (), (), ())
+        return Note(
+            path, mtime_ns, len(data), digest, len(text), 0, {}, *no, tuple(flags), private=False, queries=whole
+        )
     front = read(text)
     if front.problem:
         flags.append(f"frontmatter: {front.problem}")
@@ -123,6 +154,9 @@ def parse(path: str, data: bytes, mtime_ns: int = 0, *, private_tags: frozenset[
         blocks=found.blocks,
         flags=tuple(flags),
         private=bool(front.problem) or _says_private(front.properties, tags, private_tags),
+        items=found.items,
+        fields=found.fields,
+        queries=tuple(find(text, front.body, found.headings)),
     )
 
 
@@ -183,8 +217,9 @@ def _canvas(text: str) -> tuple[tuple[Link, ...], str]:
 
 
 # `dataclasses.astuple` copies every value: a quarter of the time of a cold index.
-_HEADING, _LINK, _TASK, _BLOCK = (
-    attrgetter(*(field.name for field in fields(kind))) for kind in (Heading, Link, Task, Block)
+_HEADING, _LINK, _TASK, _BLOCK, _ITEM, _FIELD, _QUERY = (
+    attrgetter(*(field.name for field in fields(kind)))
+    for kind in (Heading, Link, Task, Block, Item, Field, QueryBlock)
 )
 
 
@@ -206,6 +241,9 @@ def to_row(note: Note) -> list[Any]:
         [_BLOCK(one) for one in note.blocks],
         note.flags,
         note.private,
+        [_ITEM(one) for one in note.items],
+        [_FIELD(one) for one in note.fields],
+        [_QUERY(one) for one in note.queries],
     ]
 
 
@@ -231,6 +269,9 @@ def from_row(row: Sequence[Any]) -> Note:
         blocks,
         flags,
         private,
+        items,
+        inline,
+        queries,
     ) = row
     return Note(
         path,
@@ -248,4 +289,7 @@ def from_row(row: Sequence[Any]) -> Note:
         tuple(Block(*one) for one in blocks),
         tuple(flags),
         private,
+        tuple(Item(*one) for one in items),
+        tuple(Field(*one) for one in inline),
+        tuple(QueryBlock(*one) for one in queries),
     )

@@ -4,8 +4,8 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from context.maps import heading_paths
 from context.note import Note
+from context.scan import heading_paths
 
 # The longest passage, in tokens (seed of the design: "about 2K tokens per segment").
 PASSAGE_TOKENS = 2000
@@ -56,7 +56,7 @@ def cut(
         properties: let the first piece begin with the frontmatter.
     """
     begin = 0 if properties else note.body
-    spots = [(start, path) for start, path in heading_paths(note) if start >= begin]
+    spots = [(start, path) for start, path in heading_paths(note.headings) if start >= begin]
     return list(_section(text, begin, len(text), (), spots, limit, count))
 
 

@@ -1,9 +1,11 @@
 """Finds what Obsidian knows in a Markdown text, in linear time: headings, links, tags, tasks, block ids."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from urllib.parse import unquote
+
+from context.inline import Field, Item, inline
 
 # Longer than any real link or tag; the bound keeps a text of open brackets from being read over and over.
 _LINK_CHARS = 1000
@@ -138,6 +140,8 @@ class Scanned:
     tags: tuple[str, ...]
     tasks: tuple[Task, ...]
     blocks: tuple[Block, ...]
+    items: tuple[Item, ...]
+    fields: tuple[Field, ...]
 
 
 def scan(text: str, start: int = 0) -> Scanned:
@@ -146,24 +150,28 @@ def scan(text: str, start: int = 0) -> Scanned:
     Code, comments, HTML comments and math hold nothing, but for links in `%% comments %%`, which Obsidian's own index
     keeps: writing a link there is how people give the graph one that is not shown (ebullient/obsidian-admonition #18).
     """
-    live, comments = _masked(text, start)
+    live, dead = _masked(text, start)
+    comments = [(begin, end) for begin, end, mark in dead if mark == "%%"]
     headings = _headings(live, text, start)
     links: list[Link] = []
     if "[[" in live:
         links += (_wikilink(found, text) for found in _WIKILINK.finditer(live, start) if not _escaped(live, found))
-    if comments:
-        for begin, end in comments:
-            links += (_wikilink(found, text) for found in _WIKILINK.finditer(text, begin, end))
+    for begin, end in comments:
+        links += (_wikilink(found, text) for found in _WIKILINK.finditer(text, begin, end))
     if "](" in live:
         links += _markdown_links(live, text, start)
     if len(links) > 1:
         links.sort(key=lambda link: link.start)
+    tasks = tuple(_tasks(live, text, start)) if "] " in live or "]\t" in live else ()
+    items, fields = inline(text, start, [(begin, end) for begin, end, mark in dead if mark[0] in "`~"], tasks)
     return Scanned(
         tuple(headings),
         tuple(links),
         tuple(_tags(live, start)) if "#" in live else (),
-        tuple(_tasks(live, text, start)) if "] " in live or "]\t" in live else (),
+        tasks,
         tuple(_blocks(live, start)) if "^" in live else (),
+        items,
+        fields,
     )
 
 
@@ -190,25 +198,42 @@ def wikilinks(text: str, start: int, end: int, prop: str = "") -> Iterator[Link]
     return (_wikilink(found, text, prop) for found in _WIKILINK.finditer(text, start, end))
 
 
-def _masked(text: str, start: int) -> tuple[str, list[tuple[int, int]]]:
-    """The text with its dead regions blanked out but for line ends, and where its %% comments stand."""
-    parts: list[str] = []
-    comments: list[tuple[int, int]] = []
+def heading_paths(headings: Iterable[Heading]) -> list[tuple[int, tuple[str, ...]]]:
+    """Where each heading stands and the path of headings down to it, in order: [(offset, ("Scope", "Later")), …]."""
+    stack: list[tuple[int, str]] = []
+    paths: list[tuple[int, tuple[str, ...]]] = []
+    for heading in headings:
+        while stack and stack[-1][0] >= heading.level:
+            stack.pop()
+        stack.append((heading.level, heading.text))
+        paths.append((heading.start, tuple(text for _, text in stack)))
+    return paths
+
+
+def regions(text: str, start: int = 0) -> Iterator[tuple[int, int, str]]:
+    """Where the text is no Markdown, in order: (begin, end, opening mark) of all code, comments and math."""
     missing: dict[str, int] = {}
-    kept = at = start
+    at = start
     while (found := _DEAD.search(text, at)) is not None:
         begin, mark = found.span()[0], found[0]
         end = _region_end(text, begin, mark, missing, start)
-        if end < 0:
-            at = found.end()
-            continue
-        if mark == "%%":
-            comments.append((begin, end))
+        at = found.end() if end < 0 else end
+        if end >= 0:
+            yield begin, end, mark
+
+
+def _masked(text: str, start: int) -> tuple[str, list[tuple[int, int, str]]]:
+    """The text with its dead regions blanked out but for line ends; and each region with the mark that opens it."""
+    parts: list[str] = []
+    dead: list[tuple[int, int, str]] = []
+    kept = start
+    for begin, end, mark in regions(text, start):
+        dead.append((begin, end, mark))
         parts += (text[kept:begin], "\n".join(_BLANK * len(line) for line in text[begin:end].split("\n")))
-        kept = at = end
+        kept = end
     if not parts:
-        return text, comments
-    return "".join((text[:start], *parts, text[kept:])), comments
+        return text, dead
+    return "".join((text[:start], *parts, text[kept:])), dead
 
 
 def _region_end(text: str, begin: int, mark: str, missing: dict[str, int], start: int) -> int:

@@ -10,9 +10,10 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from context import graph as graphs
 from context.graph import Graph
@@ -27,7 +28,7 @@ from context.obsidian import load as load_settings
 _BATCH = 500
 # A copy that a sync service left beside a note after a conflict (Syncthing, Dropbox): never a note of its own.
 _CONFLICT = re.compile(r"\.sync-conflict-\d{8}-\d{6}|\(.{0,80}conflicted copy.{0,40}\)", re.IGNORECASE)
-_NOTES = (".md", ".canvas")
+_NOTES = (".md", ".canvas", ".base")
 # What is read of one note at most, in bytes; the rest of a longer file is left out and the note is flagged.
 READ_BYTES = 8 << 20
 _FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -81,6 +82,7 @@ class Snapshot:
         settings: the vault's own settings.
         changed_at: note → when its text was last seen to change; notes known since the first index are absent.
         moc_types: see `VaultOptions`.
+        kept: what others worked out from this snapshot and may use again, by their own keys; it goes with the snapshot.
     """
 
     notes: Mapping[str, Note]
@@ -90,6 +92,7 @@ class Snapshot:
     settings: ObsidianSettings
     changed_at: Mapping[str, float]
     moc_types: frozenset[str]
+    kept: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def digest(self) -> str:

@@ -176,6 +176,43 @@ def _context(arguments: Namespace) -> int:
     return 0
 
 
+def _map(arguments: Namespace) -> int:
+    from server.client import find
+    from server.mapping import show
+    from server.screen import Screen
+
+    config = _config(arguments)
+    service = None if any(config.sources[name] == "flag" for name in _OF_THIS_PROCESS) else find(config)
+    name = " ".join(arguments.text)
+    screen = Screen(silent=arguments.json)
+    if service:
+        from server.mapping import looked_up
+
+        found = looked_up(service, name)
+    else:
+        _log_to_stderr("kos: %(message)s")
+        screen.progress("reading the vault")
+        try:
+            found = _in_process(_map_here(config, name))
+        finally:
+            screen.clear()
+    if arguments.json:
+        _print_json(found)
+    else:
+        show(screen, found)
+    return 0
+
+
+async def _map_here(config: "Config", name: str) -> dict[str, Any]:
+    from server.mapping import answer
+
+    house = await _open(config)
+    try:
+        return answer(house.vault.snapshot, config, name)
+    finally:
+        await house.close()
+
+
 def _prepared(arguments: Namespace) -> "tuple[Config, dict[str, Any], Service | None]":
     """The configuration, the request, and the service to send it to if one runs."""
     from server.client import find
@@ -495,6 +532,7 @@ def _drop_output() -> None:
 
 _COMMANDS: Mapping[str, Callable[[Namespace], int]] = {
     "context": _context,
+    "map": _map,
     "serve": _serve,
     "edits": _edits,
     "undo": _edits,

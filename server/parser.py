@@ -112,6 +112,9 @@ def parser() -> argparse.ArgumentParser:
     for name, text in ASKING.items():
         _add_asking(name, add(name, text))
     _add_context(add("context", "the passages of the vault that fit a question, verbatim, without a model"))
+    maps = add("map", "list the maps of content, or show what one gathers and how each member was found")
+    maps.add_argument("text", nargs="*", metavar="NAME", help="a map: its path or name, as a link has it")
+    _add_json(maps, "print what HTTP answers as one JSON object; a failure too")
     _add_edits(add("edits", "list the edits of notes, show one, or apply one"))
     undo = add("undo", "take an applied edit back: the last one, or the one with this id")
     undo.add_argument("id", nargs="?", metavar="ID", help="id of the edit, as `kos edits` lists it")

@@ -328,10 +328,10 @@ def every_edit(data: bytes) -> list[tuple[bytes, Change]]:
     ]
     edits += [lambda d, one=name: d.remove_property(one) for name in list(note.properties)[:3]]  # type: ignore[misc]
     edits += [lambda d, one=task: d.tick(one, date(2025, 9, 14)) for task in note.tasks[:2]]  # type: ignore[misc]
-    from context.maps import heading_paths
+    from context.scan import heading_paths
 
-    edits += [lambda d, one=path: d.append_to(one, "- NEW") for _, path in heading_paths(note)[:4]]  # type: ignore[misc]
-    edits += [lambda d, one=path: d.insert_under(one, "- NEW") for _, path in heading_paths(note)[:2]]  # type: ignore[misc]
+    edits += [lambda d, one=path: d.append_to(one, "- NEW") for _, path in heading_paths(note.headings)[:4]]  # type: ignore[misc]
+    edits += [lambda d, one=path: d.insert_under(one, "- NEW") for _, path in heading_paths(note.headings)[:2]]  # type: ignore[misc]
     for edit in edits:
         try:
             draft = Draft("x.md", data)

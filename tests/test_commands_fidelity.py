@@ -12,7 +12,7 @@ import pytest
 
 from commands.edits import Change, Draft, NotEditableError, TargetError, create
 from commands.journal import Journal
-from context.maps import heading_paths
+from context.scan import heading_paths
 from tests.kos import SAMPLE
 from tests.vaults import write
 
@@ -107,7 +107,7 @@ def kinds(draft: Draft, dice: random.Random) -> dict[str, Edit]:
     begin = dice.randint(0, length)
     end = min(length, begin + dice.choice((0, 1, 5, 40)))
     found["replace"] = lambda d: d.replace(begin, end, dice.choice(("", "𝄞", "NEW\nline", "é")))
-    paths = [path for _, path in heading_paths(draft.note)]
+    paths = [path for _, path in heading_paths(draft.note.headings)]
     once = [path for path in paths if paths.count(path) == 1]
     if once:
         path = dice.choice(once)

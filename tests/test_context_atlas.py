@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from context.atlas import Entry, Map, NoMapError, find, maps
+from context.calendar import calendar
 from context.maps import Member
-from context.vault import Snapshot, VaultOptions
+from context.members import Members
+from context.vault import VaultOptions
 from tests.vaults import open_vault
 
 FILES: dict[str, str | bytes] = {
@@ -27,22 +29,24 @@ FILES: dict[str, str | bytes] = {
     "plan.png": b"\x89PNG",
 }
 
+TODAY = calendar("2025-09-14", "Europe/Berlin")
+
 
 @pytest.fixture
-def vault(tmp_path: Path) -> Snapshot:
-    return open_vault(tmp_path, FILES).snapshot
+def vault(tmp_path: Path) -> Members:
+    return Members(open_vault(tmp_path, FILES).snapshot, TODAY)
 
 
-def test_every_map_is_listed_with_its_reason_and_size(vault: Snapshot) -> None:
+def test_every_map_is_listed_with_its_reason_and_size(vault: Members) -> None:
     assert maps(vault) == [
         Entry("Board.canvas", "canvas", 2),
-        Entry("Home.md", "named as a map", 1),
+        Entry("Home.md", "named as a map", 2),
         Entry("Maps/Garden.md", "in the folder maps", 4),
     ]
     assert [entry.members for entry in maps(vault)] == [len(find(vault, entry.path).members) for entry in maps(vault)]
 
 
-def test_a_map_has_its_members_in_its_own_order(vault: Snapshot) -> None:
+def test_a_map_has_its_members_in_its_own_order(vault: Members) -> None:
     assert find(vault, "Maps/Garden.md") == Map(
         "Maps/Garden.md",
         "in the folder maps",
@@ -53,23 +57,24 @@ def test_a_map_has_its_members_in_its_own_order(vault: Snapshot) -> None:
             Member("Beds/Kale.md", "Beds > North", "link"),
         ),
         1,
+        (),
     )
     assert find(vault, "Home.md").unresolved == 2
 
 
-def test_a_canvas_gathers_its_files_and_links(vault: Snapshot) -> None:
+def test_a_canvas_gathers_its_files_and_links(vault: Members) -> None:
     members = (Member("Beds/Leek.md", "", "link"), Member("Beds/Kale.md", "", "link"))
-    assert find(vault, "Board.canvas") == Map("Board.canvas", "canvas", members, 1)
+    assert find(vault, "Board.canvas") == Map("Board.canvas", "canvas", members, 1, ())
 
 
 @pytest.mark.parametrize("name", ["Maps/Garden.md", "Maps/Garden", "maps/GARDEN", "/Maps/Garden", "./Maps/Garden"])
-def test_a_map_is_named_as_a_link_names_it(vault: Snapshot, name: str) -> None:
+def test_a_map_is_named_as_a_link_names_it(vault: Members, name: str) -> None:
     assert find(vault, name).path == "Maps/Garden.md"
     assert find(vault, "home").path == "Home.md"
 
 
 @pytest.mark.parametrize("name", ["", " ", "Nowhere", "../Home", "plan.png", "Home.md/", "\0", "x" * 5000])
-def test_what_is_no_note_is_not_found(vault: Snapshot, name: str) -> None:
+def test_what_is_no_note_is_not_found(vault: Members, name: str) -> None:
     with pytest.raises(NoMapError, match="there is no note") as refused:
         find(vault, name)
     assert refused.value.code == "not_found"
@@ -78,7 +83,7 @@ def test_what_is_no_note_is_not_found(vault: Snapshot, name: str) -> None:
 def test_a_note_that_is_no_map_is_told_what_makes_one(tmp_path: Path) -> None:
     for types, told in (({"moc", "map"}, "`type: map`, `type: moc`, #moc"), (set(), "is a map by #moc")):
         options = VaultOptions(moc_types=frozenset(types))
-        snapshot = open_vault(tmp_path, {"Leek.md": "prose\n"}, options).snapshot
+        snapshot = Members(open_vault(tmp_path, {"Leek.md": "prose\n"}, options).snapshot, TODAY)
         with pytest.raises(NoMapError, match="a note, but no map") as refused:
             find(snapshot, "Leek")
         assert told in refused.value.hint
@@ -90,5 +95,5 @@ def test_what_the_hint_names_makes_a_note_a_map(tmp_path: Path) -> None:
         "typed.md": "---\ntype: map\n---\n", "tagged.md": "#moc\n", "@Topic.md": "", "Topic MOC.md": "", "Map of it.md": "",
         "Index.md": "", "Home.md": "", "Beds/Beds.md": "", "Maps/one.md": "", "hub.md": links,
     }  # fmt: skip
-    found = open_vault(tmp_path, files | {f"n{number}.md": "" for number in range(10)}).snapshot
+    found = Members(open_vault(tmp_path, files | {f"n{number}.md": "" for number in range(10)}).snapshot, TODAY)
     assert {entry.path for entry in maps(found)} == set(files)

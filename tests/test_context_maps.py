@@ -6,8 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from context.maps import Member, Step, heading_paths, members, walk
+from context.calendar import calendar
+from context.maps import Member, Step, walk
+from context.members import Members
 from context.note import parse
+from context.scan import heading_paths
 from tests.vaults import open_vault
 
 PROSE = "A long paragraph of plain prose about one thing. " * 40
@@ -43,7 +46,7 @@ def test_what_is_a_map(tmp_path: Path, path: str, text: str, reason: str) -> Non
 def test_members_stand_under_their_sections_in_order(tmp_path: Path) -> None:
     text = '---\nrelated: ["[[P]]", "[[A]]"]\n---\n[[T]]\n# One\n- [[A]]\n## Deep\n- ![[B]]\n# Two\n- [[C]] [[T]] [[Missing]]\n'
     snapshot = open_vault(tmp_path, {"M.md": text, **{f"{n}.md": "" for n in "ABCPT"}}).snapshot
-    assert members(snapshot.notes["M.md"], snapshot.names) == [
+    assert list(Members(snapshot, TODAY).of("M.md").members) == [
         Member("P.md", "", "property"),
         Member("A.md", "", "property"),
         Member("T.md", "", "link"),
@@ -54,12 +57,17 @@ def test_members_stand_under_their_sections_in_order(tmp_path: Path) -> None:
 
 def test_heading_paths_follow_the_levels() -> None:
     note = parse("x.md", b"# A\n### B\n## C\n# D\n")
-    assert [path for _, path in heading_paths(note)] == [("A",), ("A", "B"), ("A", "C"), ("D",)]
+    assert [path for _, path in heading_paths(note.headings)] == [("A",), ("A", "B"), ("A", "C"), ("D",)]
+
+
+TODAY = calendar("2025-09-14", "Europe/Berlin")
 
 
 def _walk(root: Path, files: dict[str, str], starts: list[tuple[str, float]], limit: int = 200) -> list[Step]:
     snapshot = open_vault(root, files).snapshot
-    return walk(starts, snapshot.notes, snapshot.graph, snapshot.names, is_map=snapshot.maps, limit=limit)
+    members = Members(snapshot, TODAY)
+    gathered = lambda path: members.of(path).members  # noqa: E731
+    return walk(starts, snapshot.notes, snapshot.graph, is_map=snapshot.maps, gathered=gathered, limit=limit)
 
 
 def test_every_section_of_a_hub_is_represented_before_any_repeats(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from context.maps import members
+from context.members import Members
 from tests.edge import House, Reply, ask, live, make
 from tests.test_server_api import contents
 from tests.vaults import open_vault
@@ -21,14 +21,16 @@ FILES = {
     "Leek.md": "canary prose\n",
     "Kale.md": "",
 }
-GARDEN = {
+GARDEN: dict[str, Any] = {
     "path": "Maps/Garden.md",
     "why": "in the folder maps",
     "members": [
         {"path": "Leek.md", "section": "Beds", "how": "link"},
         {"path": "Kale.md", "section": "Beds > North", "how": "embed"},
+        {"path": "@Köche.md", "section": "", "how": "belongs: up"},
     ],
     "unresolved": 1,
+    "unsupported": [],
 }
 
 
@@ -49,7 +51,7 @@ def test_maps_are_listed(app: FastAPI) -> None:
             {"path": "@Köche.md", "why": "name begins with @", "members": 1},
             {"path": "Board.canvas", "why": "canvas", "members": 1},
             {"path": "Maps/50% wild & such.md", "why": "in the folder maps", "members": 1},
-            {"path": "Maps/Garden.md", "why": "in the folder maps", "members": 2},
+            {"path": "Maps/Garden.md", "why": "in the folder maps", "members": 3},
         ]
     }
 
@@ -61,6 +63,7 @@ def test_a_map_is_shown_with_its_members(app: FastAPI) -> None:
         "why": "canvas",
         "members": [{"path": "Leek.md", "section": "", "how": "link"}],
         "unresolved": 0,
+        "unsupported": [],
     }
     assert ask(app, "GET", "/v1/maps/@Köche").json["members"] == [
         {"path": "Maps/Garden.md", "section": "", "how": "property"}
@@ -96,7 +99,10 @@ def test_a_map_is_as_fresh_as_the_vault(tmp_path: Path) -> None:
     (vault.root / "Nowhere.md").write_text("")
     vault.refresh()
     found = ask(app, "GET", "/v1/maps/Garden").json
-    assert (found["members"], found["unresolved"]) == ([{"path": "Nowhere.md", "section": "", "how": "link"}], 0)
+    assert (found["members"], found["unresolved"]) == (
+        [{"path": "Nowhere.md", "section": "", "how": "link"}, GARDEN["members"][2]],
+        0,
+    )
 
 
 def test_maps_wait_for_the_vault_and_are_only_read(tmp_path: Path, app: FastAPI) -> None:
@@ -113,14 +119,16 @@ def test_maps_wait_for_the_vault_and_are_only_read(tmp_path: Path, app: FastAPI)
 def test_other_requests_are_answered_meanwhile(app: FastAPI, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     loops: list[bool] = []
 
-    def looked(*given: Any) -> Any:
+    of = Members.of
+
+    def looked(members: Members, name: str) -> Any:
         try:
             asyncio.get_running_loop()
         except RuntimeError:
             loops.append(threading.current_thread() is threading.main_thread())
-        return members(*given)
+        return of(members, name)
 
-    monkeypatch.setattr("context.atlas.members", looked)
+    monkeypatch.setattr(Members, "of", looked)
     assert ask(app, "GET", path).status == 200
     assert loops
     assert not any(loops)

@@ -49,6 +49,8 @@ export interface MapMembers {
 	why: string;
 	members: { path: string; section: string; how: string }[];
 	unresolved: number;
+	/** Queries of the map that the service does not evaluate, and why. */
+	unsupported: { section: string; kind: string; why: string }[];
 }
 
 /** What a command is asked with. */
@@ -139,6 +141,7 @@ export class Client {
 	async map(path: string): Promise<MapMembers> {
 		const map = (await this.ask("GET", `/v1/maps/${path.split("/").map(encodeURIComponent).join("/")}`)) as MapMembers;
 		listed(map?.members);
+		listed(map.unsupported);
 		return map;
 	}
 

@@ -147,6 +147,10 @@ export class MapModal extends LinkedModal {
 			linkTo(row, member.path, "", noteName(member.path));
 			row.createSpan({ cls: "kos-how", text: member.how });
 		}
+		for (const { section: place, kind, why } of map.unsupported) {
+			const below = place ? ` below ${place.split(" > ").join(" › ")}` : "";
+			contentEl.createDiv({ cls: "kos-degraded", text: `A query (${kind})${below} is not evaluated: ${why}.` });
+		}
 	}
 }
 

@@ -1,0 +1,146 @@
+"""What a map gathers: by its links, its queries and bases, and by what other notes say of themselves."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from context import bases, dataview
+from context.calendar import Calendar
+from context.maps import Member
+from context.names import fold
+from context.note import Note, QueryBlock
+from context.scan import Link, heading_paths
+from context.vault import Snapshot
+
+# Properties by which a note says what it belongs to: kepano's `categories`, and what other vaults call the same.
+_BELONGS = frozenset(
+    {"category", "categories", "moc", "mocs", "map", "maps", "up", "parent", "parents", "topic", "topics"}
+)
+# A query may match a whole vault; a map of more is no map of anything.
+_MOST_MEMBERS = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Unsupported:
+    """A query of a map that is not evaluated here.
+
+    Attributes:
+        section: the heading path under which it stands.
+        kind: "base", "dataview" or "dataviewjs".
+        why: what is not supported, or what is wrong with it.
+    """
+
+    section: str
+    kind: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """All that a map gathers, each file once, under the first section that names it; and what could not be told."""
+
+    members: tuple[Member, ...]
+    unsupported: tuple[Unsupported, ...] = ()
+
+
+class Members:
+    """What the maps of one snapshot gather on one day. Each map is evaluated once, when it is first asked for."""
+
+    def __init__(self, snapshot: Snapshot, calendar: Calendar) -> None:
+        self.snapshot = snapshot
+        self.calendar = calendar
+        self._known: dict[str, Gathered] = {}
+
+    def of(self, path: str) -> Gathered:
+        """What a map gathers; nothing for a path that is no note."""
+        if path not in self._known:
+            note = self.snapshot.notes.get(path)
+            self._known[path] = self._gathered(note) if note else Gathered(())
+        return self._known[path]
+
+    def _gathered(self, note: Note) -> Gathered:
+        found: dict[str, Member] = {}
+        unsupported: list[Unsupported] = []
+        for one in self._told(note):
+            if isinstance(one, Unsupported):
+                unsupported.append(one)
+            elif one.path != note.path and len(found) < _MOST_MEMBERS:
+                found.setdefault(one.path, one)
+        return Gathered(tuple(found.values()), tuple(unsupported))
+
+    def _told(self, note: Note) -> Iterator[Member | Unsupported]:
+        """Links in properties, then what stands in the text in its order, then the notes that say they belong here."""
+        spots = iter(heading_paths(note.headings))
+        spot = next(spots, None)
+        section: tuple[str, ...] = ()
+        places: list[Link | QueryBlock] = [*note.links, *note.queries]
+        for one in sorted(places, key=_place):
+            if isinstance(one, Link) and one.kind == "frontmatter":
+                yield from self._linked(note, one, "", "property")
+                continue
+            while spot is not None and spot[0] <= one.start:
+                section, spot = spot[1], next(spots, None)
+            heading = " > ".join(section)
+            if isinstance(one, QueryBlock):
+                yield from self._queried(note, one, heading)
+            else:
+                yield from self._linked(note, one, heading, "embed" if one.kind == "embed" else "link")
+        yield from self._belonging(note)
+
+    def _linked(self, note: Note, link: Link, section: str, how: str) -> Iterator[Member | Unsupported]:
+        path = self.snapshot.names.resolve(link.target, note.path)
+        if path is None:
+            return
+        base = self.snapshot.notes.get(path) if how == "embed" and path.endswith(".base") else None
+        if base is None:
+            yield Member(path, section, how)
+        else:  # an embedded base shows its members, not itself
+            yield from self._viewed(base.queries[0].source, note.path, section, link.sub)
+
+    def _queried(self, note: Note, query: QueryBlock, section: str) -> Iterator[Member | Unsupported]:
+        if query.kind == "base":
+            whole = note.path.endswith(".base")
+            yield from self._viewed(query.source, note.path, section, None if whole else "")
+        elif query.kind == "dataview":
+            result = dataview.evaluate(query.source, self.snapshot, note.path, self.calendar)
+            if result.unsupported:
+                yield Unsupported(section, "dataview", result.unsupported)
+            yield from (Member(path, section, "dataview") for path in result.members)
+        elif query.kind == "dataviewjs":
+            yield Unsupported(section, "dataviewjs", "JavaScript is not run here")
+
+    def _viewed(self, source: str, this: str, section: str, name: str | None) -> Iterator[Member | Unsupported]:
+        """The members of a view of a base: of the one that is named, of the first for "", of each for None."""
+        base = bases.evaluate(source, self.snapshot, this, self.calendar)
+        views: Iterable[bases.View | None] = base.views if name is None else [base.view(name)]
+        if base.unsupported:
+            yield Unsupported(section, "base", base.unsupported)
+            return
+        for view in views:
+            if view is None:
+                yield Unsupported(section, "base", f"it has no view {name!r}")
+                continue
+            under = view.name if name is None else section
+            if view.unsupported:
+                yield Unsupported(under, "base", view.unsupported)
+            yield from (Member(path, under, "base") for path in view.members)
+
+    def _belonging(self, note: Note) -> Iterator[Member]:
+        for path in self.snapshot.graph.back.get(note.path, ()):
+            other = self.snapshot.notes[path]
+            for link in other.links:
+                belongs = link.kind == "frontmatter" and fold(link.prop) in _BELONGS
+                if belongs and self.snapshot.names.resolve(link.target, path) == note.path:
+                    yield Member(path, "", f"belongs: {link.prop}")
+                    break
+
+
+def members_of(snapshot: Snapshot, calendar: Calendar) -> Members:
+    """The members of a snapshot's maps on the calendar's day, worked out once for all who ask."""
+    key = f"members {calendar.today}"
+    known: Members = snapshot.kept.setdefault(key, Members(snapshot, calendar))
+    return known
+
+
+def _place(one: Link | QueryBlock) -> tuple[bool, int]:
+    """Links in properties first, then what stands in the text, in its order."""
+    return getattr(one, "kind", "") != "frontmatter", one.start
