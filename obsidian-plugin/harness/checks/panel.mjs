@@ -65,6 +65,7 @@ check("who waits in line is told the place", async t => {
 
 check("a chip names tier and model, and says why when it is opened", async t => {
   const p = await t.open(await t.world(fast), { note: NOTE });
+  await p.status("ready");
   await p.run("orient");
   await p.done();
   assert.equal(await p.text(".kos-chip"), "fast · llama3.2:3b");

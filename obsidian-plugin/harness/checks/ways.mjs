@@ -114,7 +114,7 @@ check("settings: a wrong address is told and not kept, changes are kept over a r
   await row("research").locator("select").selectOption("balanced");
   await row("List commands while typing").locator(".checkbox-container").click();
   await p.until(() => !document.querySelector('.setting-item-name:is([hidden])') && window.host.plugin.settings.slash === false);
-  assert.ok(!(await row("Begin a command with").isVisible()), "a setting that means nothing is hidden");
+  await row("Begin a command with").waitFor({ state: "hidden" }); // a setting that means nothing
   await p.page.waitForTimeout(150);
   assert.ok(!JSON.stringify(kept()).includes(w.token), "the token is no setting");
   await p.reload();
