@@ -1,6 +1,7 @@
 """The maps of a vault as they are looked up: all of them in a list, and one with what it gathers."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from context.maps import Member
 from context.members import Members, Unsupported
@@ -48,6 +49,15 @@ class NoMapError(Exception):
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
         self.hint = hint
+
+
+def told(members: Members, name: str = "") -> dict[str, Any]:
+    """All maps, or the one that is meant by a name, as JSON has them. Evaluates queries: for a thread.
+
+    Raises:
+        NoMapError: no map is meant.
+    """
+    return asdict(find(members, name)) if name else {"maps": [asdict(entry) for entry in maps(members)]}
 
 
 def maps(members: Members) -> list[Entry]:

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 from context.base_files import Files
-from context.base_values import FormulaError, UnsupportedError
+from context.base_values import FormulaError
+from context.unsupported import UnsupportedError
 
 # No text or list that a query makes may be longer.
 LONGEST = 100_000

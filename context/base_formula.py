@@ -9,17 +9,9 @@ from context.base_files import Files
 from context.base_functions import FUNCTIONS, NAMES, OVER_ITEMS, call
 from context.base_operators import arithmetic, at, member, negative
 from context.base_syntax import Binary, Call, Constant, Index, Items, Member, Name, Node, Unary, parse
-from context.base_values import (
-    Date,
-    File,
-    FormulaError,
-    UnsupportedError,
-    is_true,
-    kind,
-    order,
-    text_of,
-)
+from context.base_values import Date, File, FormulaError, is_true, kind, order, text_of
 from context.note import Note
+from context.unsupported import UnsupportedError
 
 # What an expression inside filter(), map() and reduce() may call by these names.
 _ITEM_NAMES = frozenset({"value", "index", "acc"})

@@ -8,7 +8,6 @@ from typing import Any
 
 from context.base_checks import Function, Method, as_number, as_text, as_whole, bounded, needs
 from context.base_files import Files
-from context.base_regex import Regexp
 from context.base_texts import TEXTS, sliced
 from context.base_values import (
     Date,
@@ -17,7 +16,6 @@ from context.base_values import (
     FormulaError,
     Link,
     Rendered,
-    UnsupportedError,
     duration,
     is_true,
     kind,
@@ -28,6 +26,8 @@ from context.base_values import (
 )
 from context.calendar import moment
 from context.names import fold
+from context.regexp import Regexp
+from context.unsupported import UnsupportedError
 
 # What moment.js would write for these letters is not ours to write.
 _OTHER_TOKENS = re.compile(r"\[[^\]]*\]|[SxXzZlLNyk]|(?:[dwWQ]|DDD)o|(?<!Y)Y(?!Y)")

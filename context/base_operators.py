@@ -6,7 +6,6 @@ from typing import Any
 
 from context.base_checks import bounded
 from context.base_files import Files
-from context.base_regex import Regexp
 from context.base_values import (
     Date,
     Duration,
@@ -14,13 +13,14 @@ from context.base_values import (
     FormulaError,
     Link,
     Milliseconds,
-    UnsupportedError,
     duration,
     kind,
     length,
     shifted,
     text_of,
 )
+from context.regexp import Regexp
+from context.unsupported import UnsupportedError
 
 _DATE_FIELDS: Mapping[str, Callable[[Date], int]] = {
     "year": lambda when: when.when.year,

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from context.base_regex import Regexp
-from context.base_values import UnsupportedError
+from context.regexp import Regexp
+from context.unsupported import UnsupportedError
 
 # Longer or deeper than any expression a person writes. A nesting costs the reader the frames of several operators.
 _LONGEST = 5000

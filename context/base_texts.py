@@ -6,8 +6,9 @@ from typing import Any
 
 from context.base_checks import LONGEST, Method, as_text, as_whole, bounded, needs
 from context.base_files import Files
-from context.base_regex import Regexp
-from context.base_values import File, FormulaError, Link, UnsupportedError, text_of
+from context.base_values import File, FormulaError, Link, text_of
+from context.regexp import Regexp
+from context.unsupported import UnsupportedError
 
 
 def _part_of(text: str, one: Any) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 from context import collate
 from context.names import fold
+from context.unsupported import UnsupportedError
 
 # A wikilink that is the whole of a text: in a property it is a link, not a text (Bases syntax, "Files and links").
 _LINK = re.compile(r"\[\[([^\[\]\n|]{0,1000})(?:\|([^\[\]\n]{0,1000}))?\]\]")
@@ -32,10 +33,6 @@ _UNITS = {
     }.items()
     for word in (unit, *words.split())
 }  # fmt: skip
-
-
-class UnsupportedError(Exception):
-    """Something whose meaning the documentation does not fix, or that we do not evaluate; the message names it."""
 
 
 class FormulaError(Exception):

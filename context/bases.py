@@ -12,10 +12,11 @@ from typing import Any
 from context import collate
 from context.base_files import Files
 from context.base_formula import Evaluate, Formulas, Row
-from context.base_values import FormulaError, UnsupportedError, is_nothing, is_true, sort_key, text_of
+from context.base_values import FormulaError, is_nothing, is_true, sort_key, text_of
 from context.calendar import Calendar
 from context.frontmatter import read
 from context.names import base_of, fold
+from context.unsupported import UnsupportedError
 from context.vault import Snapshot
 
 # A view without a name is shown by the name of its layout.

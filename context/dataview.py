@@ -7,7 +7,6 @@ from datetime import datetime
 from operator import ge, gt, le, lt
 from typing import Any
 
-from context.base_values import UnsupportedError
 from context.calendar import Calendar
 from context.dataview_functions import FUNCTIONS, operate, units
 from context.dataview_pages import FILE_FIELDS, Page, Pages, TaskRow
@@ -46,6 +45,7 @@ from context.dataview_values import (
     text,
     truthy,
 )
+from context.unsupported import UnsupportedError
 from context.vault import Snapshot
 
 # What one query may cost, in evaluated parts of expressions: about a second.

@@ -7,8 +7,6 @@ from datetime import datetime
 from functools import cmp_to_key, lru_cache, reduce
 from typing import Any, Protocol
 
-from context.base_regex import Regexp
-from context.base_values import UnsupportedError
 from context.collate import same
 from context.dataview_values import (
     CHARS_A_STEP,
@@ -35,6 +33,8 @@ from context.dataview_values import (
     truthy,
 )
 from context.luxon import formatted, formatted_duration, read_formatted
+from context.regexp import Regexp
+from context.unsupported import UnsupportedError
 
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 

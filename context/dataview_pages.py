@@ -8,11 +8,11 @@ from operator import attrgetter
 from typing import Any
 
 from context import scan
-from context.base_values import UnsupportedError
 from context.dataview_values import TAG, Link, Thing, Zone, heading, midnight, of_field, of_property, spend
 from context.inline import Field, canonical
 from context.names import base_of, fold, folder_of
 from context.note import Note
+from context.unsupported import UnsupportedError
 from context.vault import Snapshot
 
 _DAY = (re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})"), re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})"))

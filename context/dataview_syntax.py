@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from context.base_values import UnsupportedError
 from context.dataview_values import (
     TAG,
     TEXT,
@@ -21,6 +20,7 @@ from context.dataview_values import (
     unquoted,
 )
 from context.inline import EMOJI
+from context.unsupported import UnsupportedError
 
 # Longer or deeper than any query a person writes.
 MOST_CHARS = 20_000

@@ -11,10 +11,10 @@ from itertools import pairwise
 from typing import Any, ClassVar, NamedTuple
 from zoneinfo import ZoneInfo
 
-from context.base_values import UnsupportedError
 from context.calendar import MONTHS
 from context.collate import order, same
 from context.inline import EMOJI
+from context.unsupported import UnsupportedError
 
 # Longer texts, lists and nestings than these are no values of a note.
 MOST_CHARS = 1_000_000

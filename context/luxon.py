@@ -7,9 +7,9 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from context.base_values import UnsupportedError
 from context.calendar import MONTHS, WEEKDAYS
 from context.dataview_values import Duration, RowError, Zone
+from context.unsupported import UnsupportedError
 
 _PIECES = re.compile(r"'([^']*)(?:'|\Z)|(\s+)|(([^\s'])\4*)")
 

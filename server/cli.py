@@ -177,25 +177,23 @@ def _context(arguments: Namespace) -> int:
 
 
 def _map(arguments: Namespace) -> int:
-    from server.client import find
-    from server.mapping import show
+    from server.client import ask
+    from server.mapping import address, show
     from server.screen import Screen
 
     config = _config(arguments)
-    service = None if any(config.sources[name] == "flag" for name in _OF_THIS_PROCESS) else find(config)
+    service = _service(config)
     name = " ".join(arguments.text)
     screen = Screen(silent=arguments.json)
-    if service:
-        from server.mapping import looked_up
-
-        found = looked_up(service, name)
-    else:
-        _log_to_stderr("kos: %(message)s")
-        screen.progress("reading the vault")
-        try:
+    try:
+        if service:
+            found = ask(service, "GET", address(name, config))
+        else:
+            _log_to_stderr("kos: %(message)s")
+            screen.progress("reading the vault")
             found = _in_process(_map_here(config, name))
-        finally:
-            screen.clear()
+    finally:
+        screen.clear()
     if arguments.json:
         _print_json(found)
     else:
@@ -204,18 +202,26 @@ def _map(arguments: Namespace) -> int:
 
 
 async def _map_here(config: "Config", name: str) -> dict[str, Any]:
-    from server.mapping import answer
+    from context.atlas import told
+    from context.calendar import calendar
+    from context.members import members_of
 
     house = await _open(config)
     try:
-        return answer(house.vault.snapshot, config, name)
+        return told(members_of(house.vault.snapshot, calendar(config.now, config.timezone)), name)
     finally:
         await house.close()
 
 
+def _service(config: "Config") -> "Service | None":
+    """The service of the vault if one runs and the person asks for nothing that it does not work with."""
+    from server.client import find
+
+    return None if any(config.sources[name] == "flag" for name in _OF_THIS_PROCESS) else find(config)
+
+
 def _prepared(arguments: Namespace) -> "tuple[Config, dict[str, Any], Service | None]":
     """The configuration, the request, and the service to send it to if one runs."""
-    from server.client import find
     from server.config import vault_of
     from server.parser import request
 
@@ -223,8 +229,7 @@ def _prepared(arguments: Namespace) -> "tuple[Config, dict[str, Any], Service | 
     fields = request(arguments, vault_of(config))
     # A service has a configuration of its own: the person's day travels with the request.
     fields |= {name: value for name in ("now", "timezone") if (value := getattr(config, name))}
-    apart = any(config.sources[name] == "flag" for name in _OF_THIS_PROCESS)
-    return config, fields, None if apart else find(config)
+    return config, fields, _service(config)
 
 
 def _ask_service(service: "Service", command: str, fields: Mapping[str, Any], screen: "Screen") -> None:

@@ -13,7 +13,6 @@ from context.base_values import (
     FormulaError,
     Link,
     Tag,
-    UnsupportedError,
     Values,
     duration,
     equal,
@@ -26,6 +25,7 @@ from context.base_values import (
     sort_key,
     text_of,
 )
+from context.unsupported import UnsupportedError
 
 VALUES = Values(lambda target, _: {"ann": "Ann.md"}.get(target.lower()), UTC)
 

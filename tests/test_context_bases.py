@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from context.base_files import Files
-from context.base_values import UnsupportedError
 from context.bases import Base, View, evaluate
 from context.calendar import calendar
+from context.unsupported import UnsupportedError
 from context.vault import Snapshot
 from tests.vaults import open_vault
 

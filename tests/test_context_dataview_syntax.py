@@ -4,7 +4,6 @@ from datetime import datetime
 
 import pytest
 
-from context.base_values import UnsupportedError
 from context.dataview_syntax import (
     Binary,
     Call,
@@ -25,6 +24,7 @@ from context.dataview_syntax import (
     parse_expression,
 )
 from context.dataview_values import Duration, Link
+from context.unsupported import UnsupportedError
 
 NOW = datetime(2025, 9, 17, 9, 30)  # noqa: DTZ001 - the clock on the wall
 A, B, C = Variable("a"), Variable("b"), Variable("c")

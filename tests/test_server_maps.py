@@ -132,3 +132,14 @@ def test_other_requests_are_answered_meanwhile(app: FastAPI, path: str, monkeypa
     assert ask(app, "GET", path).status == 200
     assert loops
     assert not any(loops)
+
+
+def test_the_day_of_a_query_is_the_persons(tmp_path: Path) -> None:
+    files = {"Home.md": "```dataview\nLIST WHERE due <= date(today)\n```\n", "One.md": "---\ndue: 2025-09-10\n---\n"}
+    app = make(tmp_path, House(vault=open_vault(tmp_path / "vault", files)))
+    assert ask(app, "GET", "/v1/maps/Home?now=2025-09-10").json["members"]
+    assert not ask(app, "GET", "/v1/maps/Home?now=2025-09-09").json["members"]
+    assert ask(app, "GET", "/v1/maps?timezone=Europe/Berlin").status == 200
+    for wrong in ("now=never", "timezone=Nowhere/Here", f"now={'2' * 70}"):
+        reply = ask(app, "GET", f"/v1/maps/Home?{wrong}")
+        assert (reply.status, reply.error["code"]) == (422, "invalid")

@@ -1,7 +1,7 @@
 /** What happens when the person types, clicks or chooses: brings runs, notes, the panel and the service together. */
-import { MarkdownView, Menu, normalizePath, Notice, type Editor, type EditorPosition } from "obsidian";
-import type { Command } from "./api/client";
-import { faultOf } from "./api/errors";
+import { normalizePath, Notice, type Editor, type EditorPosition, type Menu } from "obsidian";
+import type { Asking, Command } from "./api/client";
+import { Fault, faultOf } from "./api/errors";
 import type { Change, Edit } from "./api/events";
 import { canStream } from "./api/stream";
 import type { Applied, Desk } from "./edits/desk";
@@ -20,6 +20,10 @@ import { condition, type StatusBar } from "./status/status-bar";
 import { AnswerView, VIEW_TYPE, type Deed, type Panel } from "./views/answer-view";
 import { noteName } from "./views/links";
 import { confirmed, ConflictModal, copyText, MapModal, ReceiptModal } from "./views/modals";
+
+/** What a command is asked with, beside its words: the open note, what is selected there, the run it follows. */
+type From = Pick<Asking, "note" | "selection" | "follows">;
+const NOWHERE: From = { note: null, selection: null, follows: null };
 
 export class Conductor implements Panel {
 	bar!: StatusBar;
@@ -41,8 +45,7 @@ export class Conductor implements Panel {
 	/** A command typed in a note: it leaves the note when it is sent, and comes back when it cannot be. */
 	async typed(command: Command, words: string, editor: Editor, start: EditorPosition, end: EditorPosition): Promise<void> {
 		const putBack = takeOut(editor, start, end);
-		const view = lastNote(this.app);
-		const record = await this.run(command.name, words, { note: view?.file?.path ?? null, selection: null, follows: null, save: view, typed: true });
+		const record = await this.run(command.name, words, { ...this.here(), selection: null }, true);
 		const lost = isUnsent(record) || (record.state !== "done" && this.captures(command.name) && !record.kept);
 		if (lost && !putBack()) (await this.view())?.compose(typed(record), false);
 	}
@@ -50,18 +53,14 @@ export class Conductor implements Panel {
 	/** A command chosen from the palette or the menu: words it needs are asked for in the panel. */
 	async chosen(name: string): Promise<void> {
 		const command = this.plugin.commandsKnown().find((one) => one.name === name);
-		const note = lastNote(this.app);
-		const selection = note?.editor.getSelection() ?? "";
-		if (command?.text === "required") {
-			await this.open(true, `/${name} ${selection}`);
-			return;
-		}
-		await this.run(name, "", { note: note?.file?.path ?? null, selection: selection || null, follows: null, save: note });
+		const from = this.here();
+		if (command?.text === "required") await this.open(true, `/${name} ${from.selection ?? ""}`);
+		else await this.run(name, "", from);
 	}
 
 	/** A command from the app's own command line; what it gives back is printed there. */
 	async fromShell(name: string, words: string): Promise<string> {
-		const record = await this.runs.run(name, this.asking(name, words, { note: null, selection: null, follows: null }));
+		const record = await this.runs.run(name, this.asking(name, words, NOWHERE));
 		const waiting = proposals(record, this.captures(name)).filter((edit) => edit.status === "proposed").length;
 		const lines = [record.fault ? `${record.fault.message} ${record.fault.hint}`.trim() : record.answer, ...degradedWords(record)];
 		if (record.kept) lines.push(`Kept in ${record.kept}.`);
@@ -76,10 +75,7 @@ export class Conductor implements Panel {
 		const command = this.plugin.commandsKnown().find((one) => one.name === said.command);
 		if (command?.text === "required" && !said.text) return `Add ${command.argument_hint.replace(/[<>[\]]/g, "") || "words"} behind /${said.command}.`;
 		const follows = said.command === "ask" && shown?.state === "done" && shown.run ? shown.run : null;
-		const note = lastNote(this.app);
-		const selection = note?.editor.getSelection() ?? "";
-		const from = { note: note?.file?.path ?? null, selection: selection || null, follows, save: note };
-		void this.run(said.command, said.text, from).then(async (record) => {
+		void this.run(said.command, said.text, { ...this.here(), follows }).then(async (record) => {
 			if (isUnsent(record)) (await this.view())?.compose(text, false);
 		});
 		return "";
@@ -194,7 +190,7 @@ export class Conductor implements Panel {
 	}
 
 	private async again({ command, asking }: RunRecord): Promise<void> {
-		await this.run(command, asking.text, { note: asking.note, selection: asking.selection, follows: asking.follows, save: lastNote(this.app) });
+		await this.run(command, asking.text, asking);
 	}
 
 	private async switchMode(): Promise<void> {
@@ -322,44 +318,49 @@ export class Conductor implements Panel {
 		return this.plugin.app;
 	}
 
-	private asking(name: string, text: string, from: { note: string | null; selection: string | null; follows: string | null }) {
-		const seen = from.note !== null && !isHidden(from.note, this.plugin.settings.hidden);
-		const tier = this.plugin.settings.tiers[name] || null;
-		return { text, tier, note: seen ? from.note : null, selection: seen ? from.selection : null, follows: from.follows };
+	/** Where the person is: the note they worked in last, and what is selected in it. */
+	private here(): From {
+		const note = lastNote(this.app);
+		return { note: note?.file?.path ?? null, selection: note?.editor.getSelection() || null, follows: null };
 	}
 
-	/** Run a command and show it. What is typed but not saved yet is saved first: the service reads files. */
-	private async run(
-		name: string,
-		text: string,
-		from: { note: string | null; selection: string | null; follows: string | null; save: MarkdownView | null; typed?: boolean },
-	): Promise<RunRecord> {
-		this.attention.watch(activeDocument);
+	private asking(name: string, text: string, { note, selection, follows }: From): Asking {
+		const seen = note !== null && !isHidden(note, this.plugin.settings.hidden);
+		const tier = this.plugin.settings.tiers[name] || null;
+		return { text, tier, note: seen ? note : null, selection: seen ? selection : null, follows };
+	}
+
+	/**
+	 * Run a command and show it. What is typed but not saved yet is saved first: the service reads files.
+	 * @param typed whether it was typed in a note, which then lends the focus to the changes that are proposed
+	 */
+	private async run(name: string, text: string, from: From, typed = false): Promise<RunRecord> {
+		if (typed) this.attention.watch(activeDocument);
 		const opening = this.view();
-		await from.save?.save();
-		const record = await this.runs.run(name, this.asking(name, text, from), (fresh) => void opening.then((view) => view?.show(this.runs.get(fresh.key) ?? fresh)));
+		const record = await this.runs.run(name, this.asking(name, text, from), async (fresh) => {
+			void opening.then((view) => view?.show(this.runs.get(fresh.key) ?? fresh));
+			await lastNote(this.app)?.save();
+		});
 		void this.bar.refresh();
-		if (record.state === "done") await this.deliver(record, from.typed ? "note" : "panel").catch((error: unknown) => this.say(error));
+		const untouched = typed && this.attention.take();
+		if (record.state === "done") await this.deliver(record, untouched).catch((error: unknown) => this.say(error));
 		return record;
 	}
 
 	/** Bring a finished answer where the person wants answers, and its proposals to their eyes. */
-	private async deliver(record: RunRecord, from: "note" | "panel"): Promise<void> {
+	private async deliver(record: RunRecord, untouched: boolean): Promise<void> {
 		const waiting = proposals(record, this.captures(record.command)).filter((edit) => edit.status === "proposed");
 		if (record.answer && !record.kept) {
 			if (this.plugin.settings.delivery === "cursor") this.insert(record.answer);
 			if (this.plugin.settings.delivery === "note") await this.newNote(record);
 		}
-		const untouched = this.attention.take();
 		if (!waiting.length) return;
 		if (!this.plugin.settings.confirm) {
 			for (const edit of waiting) await this.apply(edit, allHunks(edit));
 			return;
 		}
-		const view = await this.view();
-		if (view?.shown?.key !== record.key) return;
-		if (untouched && from === "note" && view.focusProposal(true)) return;
-		new Notice("Proposed changes wait in the panel.");
+		const view = this.panels().find(({ shown }) => shown?.key === record.key);
+		if (!(untouched && view?.focusProposal(true))) new Notice("Proposed changes wait in the panel.");
 	}
 
 	private changed(record: RunRecord): void {
@@ -383,18 +384,13 @@ export class Conductor implements Panel {
 	/** Tell what went wrong; a note that changed shows both texts. */
 	private say(error: unknown): void {
 		if (error instanceof NoteChanged) new ConflictModal(this.app, error.path, error.theirs, error.ours).open();
-		else new Notice(faultWords(error));
+		else new Notice(error instanceof Fault ? error.words : String(error instanceof Error ? error.message : error));
 	}
 }
 
 /** Whether the service never took a run, so that its words are nowhere but here. */
 function isUnsent(record: RunRecord): boolean {
 	return record.state !== "done" && !record.run;
-}
-
-function faultWords(error: unknown): string {
-	if (error instanceof Error && error.name === "Error") return error.message;
-	return faultOf(error).words;
 }
 
 function capital(text: string): string {

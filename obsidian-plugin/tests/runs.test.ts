@@ -86,6 +86,17 @@ describe("a run", () => {
 		expect(all.busy()).toBeNull();
 	});
 
+	it("is kept before the note is saved, and not sent when that fails", async () => {
+		const { runs: all, history } = runs();
+		const record = await all.run("update", asking("met Ana"), async ({ key }) => {
+			expect(new History(device).get(key)).toMatchObject({ state: "sending", asking: { text: "met Ana" } });
+			throw new Error("the disk is full");
+		});
+		expect(record).toMatchObject({ state: "failed", run: "", fault: { message: "the disk is full" } });
+		expect(history.get(record.key)?.asking.text).toBe("met Ana");
+		expect(service.asked).toEqual([]);
+	});
+
 	it("that cannot begin fails with the reason, and keeps what was typed", async () => {
 		service.starts = [() => Promise.reject(offline())];
 		const record = await runs().runs.run("plan", asking("next week"));

@@ -76,10 +76,7 @@ export class Client {
 	}
 
 	async status(): Promise<Status> {
-		const status = (await this.ask("GET", "/v1/status")) as Status;
-		if (typeof status?.version !== "string") throw strange(200);
-		listed(status.nodes);
-		return status;
+		return statusOf(await this.ask("GET", "/v1/status"));
 	}
 
 	/**
@@ -162,6 +159,13 @@ export class Client {
 			throw error;
 		}
 	}
+}
+
+/** What the service says of itself, when it is the service. */
+export function statusOf(answer: unknown): Status {
+	const status = answer as Status | null;
+	if (typeof status?.version !== "string" || !Array.isArray(status.nodes)) throw strange(200);
+	return status;
 }
 
 /** Without the fields that say nothing. */

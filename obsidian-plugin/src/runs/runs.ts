@@ -49,14 +49,13 @@ export class Runs {
 
 	/**
 	 * Run a command to its end.
-	 * @param begun told the record as soon as there is one
+	 * @param kept told the record as soon as it is kept on this device; what it does is done before anything is sent
 	 * @returns the record at the end, whatever the end was; never throws
 	 */
-	async run(command: string, asking: Asking, begun: (record: RunRecord) => void = () => undefined): Promise<RunRecord> {
+	async run(command: string, asking: Asking, kept: (record: RunRecord) => Promise<void> = () => Promise.resolve()): Promise<RunRecord> {
 		const fresh = newRun(this.habits.newKey(), command, asking, this.habits.now());
-		begun(fresh);
 		for (let tries = 1; ; tries++) {
-			const record = await this.carryOut(fresh, tries < MOST_CAPTURES);
+			const record = await this.carryOut(fresh, tries < MOST_CAPTURES, tries === 1 ? kept : undefined);
 			if (record) return record;
 		}
 	}
@@ -65,7 +64,7 @@ export class Runs {
 	async resume({ key, command, asking, begun, run, edits, kept }: RunRecord): Promise<void> {
 		const before: RunRecord = { ...newRun(key, command, asking, begun), run, edits, kept };
 		if (run) await this.carryOut({ ...before, state: "running" }, false);
-		else this.end(failed(before, { code: "broken", message: "The app was closed before this was sent.", hint: "Run it again." }));
+		else this.put(failed(before, { code: "broken", message: "The app was closed before this was sent.", hint: "Run it again." }));
 	}
 
 	/** End a run, on the service first; what was written so far stays. */
@@ -94,7 +93,7 @@ export class Runs {
 	}
 
 	/** Carry a run from where it is to its end; null when it is to be begun anew, since nothing was written yet. */
-	private async carryOut(fresh: RunRecord, again: boolean): Promise<RunRecord | null> {
+	private async carryOut(fresh: RunRecord, again: boolean, kept?: (record: RunRecord) => Promise<void>): Promise<RunRecord | null> {
 		const live = { record: fresh, abort: new AbortController() };
 		const { signal } = live.abort;
 		const { key } = fresh;
@@ -108,6 +107,7 @@ export class Runs {
 		};
 		this.put(fresh);
 		try {
+			await kept?.(fresh);
 			if (!fresh.run) this.put(await this.begin(fresh, signal));
 			for await (const event of this.client.follow(live.record.run, signal, heard)) {
 				show(advance(live.record, event));
@@ -118,10 +118,9 @@ export class Runs {
 			if (error instanceof NoteChanged && again) return null;
 			live.record = failed(live.record, failure(error, live.record.run !== "", signal.aborted));
 		}
-		const closed = this.live.get(key) !== live;
-		if (!closed) {
+		if (this.live.get(key) === live) {
 			this.live.delete(key);
-			this.end(live.record);
+			this.put(live.record);
 		}
 		return live.record;
 	}
@@ -145,11 +144,6 @@ export class Runs {
 		if (record.kept || !words || !this.habits.captures(record.command)) return;
 		if (!this.desk.find(words.id)) await this.desk.apply(words, allHunks(words));
 		this.put({ ...withStatus(record, words.id, "applied"), kept: words.changes[0]?.path ?? "" });
-	}
-
-	private end(record: RunRecord): void {
-		this.history.put(record);
-		this.listener(record);
 	}
 }
 

@@ -1,7 +1,7 @@
 /** Looks at the connection step by step, and names the first thing that is not right. */
 import { ask, within, type Address } from "../api/ask";
-import { faultOf, strange } from "../api/errors";
-import type { Status } from "../api/client";
+import { statusOf, type Status } from "../api/client";
+import { faultOf } from "../api/errors";
 
 /** One step, done: `words` says what was found, or what is wrong and what to do. */
 export interface Step {
@@ -49,8 +49,7 @@ export async function check(probe: Probe): Promise<Step[]> {
 	add("Name", "ok", "It goes by this name.");
 	let status: Status;
 	try {
-		status = (await probe.ask("GET", "/v1/status")) as Status;
-		if (typeof status?.version !== "string" || !Array.isArray(status.nodes)) throw strange(200);
+		status = statusOf(await probe.ask("GET", "/v1/status"));
 	} catch (error) {
 		add("Token", "failed", faultOf(error).words);
 		return rest();

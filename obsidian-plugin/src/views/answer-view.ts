@@ -155,8 +155,11 @@ export class AnswerView extends ItemView implements HoverParent {
 	/** Take a proposal out of sight; it stays with the service. */
 	dismiss(edit: Edit): void {
 		this.dismissed.add(edit.id);
-		if (this.record && this.parts) this.drawProposals(this.parts, this.record);
-		this.parts?.composer.input.focus();
+		const { parts } = this;
+		if (!parts || !this.record) return;
+		const focused = parts.proposals.contains(parts.proposals.doc.activeElement);
+		this.drawProposals(parts, this.record);
+		if (focused) parts.composer.input.focus();
 	}
 
 	private build(): Parts {

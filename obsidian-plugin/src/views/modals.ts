@@ -2,10 +2,8 @@
 import { Component, ConfirmationModal, Modal, Notice, type App } from "obsidian";
 import type { MapMembers, Receipt } from "../api/client";
 import { sentence } from "../api/errors";
-import { lineRows } from "../edits/diff";
 import type { RunRecord } from "../runs/run";
 import { linkTo, noteName, placeName, viaName, wireLinks } from "./links";
-import { drawRows } from "./proposal-view";
 
 /** A window whose links work and close it. */
 abstract class LinkedModal extends Modal {
@@ -57,24 +55,6 @@ export class ConflictModal extends LinkedModal {
 		const copy = head.createEl("button", { text: "Copy" });
 		copy.addEventListener("click", () => void copyText(text));
 		box.createEl("pre", { text, attr: { tabindex: "0" } });
-	}
-}
-
-/** Two texts of a note as lines that go and come. */
-export class CompareModal extends LinkedModal {
-	constructor(
-		app: App,
-		private readonly path: string,
-		private readonly before: string,
-		private readonly after: string,
-	) {
-		super(app);
-	}
-
-	override onOpen(): void {
-		this.setTitle(noteName(this.path));
-		this.wire();
-		drawRows(this.contentEl, lineRows(this.before, this.after));
 	}
 }
 
@@ -138,7 +118,7 @@ export class MapModal extends LinkedModal {
 		this.modalEl.addClass("kos-map-modal");
 		this.wire();
 		const count = map.members.length === 1 ? "1 member" : `${map.members.length} members`;
-		contentEl.createEl("p", { text: `A map (${map.why}) with ${count}.${map.unresolved ? ` ${map.unresolved} links lead nowhere.` : ""}` });
+		contentEl.createEl("p", { text: `A map (${map.why}) with ${count}.${map.unresolved ? ` ${map.unresolved} ${map.unresolved === 1 ? "link leads" : "links lead"} nowhere.` : ""}` });
 		let section = "";
 		for (const member of map.members) {
 			if (member.section !== section) contentEl.createDiv({ cls: "kos-section", text: member.section.split(" > ").join(" › ") });

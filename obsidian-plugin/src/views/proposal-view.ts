@@ -198,7 +198,7 @@ export class ProposalView {
 }
 
 /** Lines with a sign, a colour, and a word for those who hear them. */
-export function drawRows(parent: HTMLElement, rows: readonly Row[]): void {
+function drawRows(parent: HTMLElement, rows: readonly Row[]): void {
 	const diff = parent.createDiv({ cls: "kos-diff" });
 	for (const { kind, parts } of rows) {
 		const line = diff.createDiv({ cls: `kos-line kos-${kind}` });

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from context.base_regex import Regexp
-from context.base_values import UnsupportedError
+from context.regexp import Regexp
+from context.unsupported import UnsupportedError
 
 
 @pytest.mark.parametrize(

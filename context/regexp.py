@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
-from context.base_values import UnsupportedError
+from context.unsupported import UnsupportedError
 
 _LONGEST = 300
 # Steps that one match may take at most, reckoned from the pattern's shape: about a tenth of a second.
