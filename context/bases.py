@@ -150,10 +150,10 @@ def _filter(value: Any, formulas: Formulas, budget: list[int]) -> Filter:
     if not filters:
         return lambda _: True
     if how == "and":
-        return lambda row: _all(filters, row)
+        return lambda row: _joined(filters, row, decides=False)
     if how == "or":
-        return lambda row: _any(filters, row)
-    return lambda row: _negated(_any(filters, row))
+        return lambda row: _joined(filters, row, decides=True)
+    return lambda row: _negated(_joined(filters, row, decides=True))
 
 
 def _statement(source: str, formulas: Formulas, budget: list[int]) -> Filter:
@@ -175,26 +175,16 @@ def _statement(source: str, formulas: Formulas, budget: list[int]) -> Filter:
     return holds
 
 
-def _all(filters: Iterable[Filter], row: Row) -> Verdict:
-    unknown: Verdict = True
+def _joined(filters: Iterable[Filter], row: Row, *, decides: bool) -> Verdict:
+    """Filters joined by `or`, where one that holds decides, or by `and`, where one that fails; else what is unknown."""
+    joined: Verdict = not decides
     for one in filters:
         verdict = one(row)
-        if verdict is False:
-            return False
-        if verdict is not True:
-            unknown = verdict
-    return unknown
-
-
-def _any(filters: Iterable[Filter], row: Row) -> Verdict:
-    unknown: Verdict = False
-    for one in filters:
-        verdict = one(row)
-        if verdict is True:
-            return True
-        if verdict is not False:
-            unknown = verdict
-    return unknown
+        if verdict is decides:
+            return decides
+        if isinstance(verdict, UnsupportedError):
+            joined = verdict
+    return joined
 
 
 def _negated(verdict: Verdict) -> Verdict:
