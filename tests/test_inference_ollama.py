@@ -410,15 +410,15 @@ def test_nothing_after_the_end_counts() -> None:
 
 def test_silence_before_the_first_byte_has_more_time_than_silence_after_it() -> None:
     async def test() -> None:
-        patience = Patience(first=1.0, between=0.2)
+        patience = Patience(first=3.0, between=1.0)
         async with raw_server() as server, node_at(server.url, patience) as node:
-            server.answer(0.5, HEAD, 0.3, piece(said("Hello")), piece(line(DONE)), END)
+            server.answer(0.5, HEAD, 1.2, piece(said("Hello")), piece(line(DONE)), END)
             assert [chunk.text for chunk in await chunks(node)] == ["Hello", ""]
             server.scripts.clear()
             server.answer(HEAD, piece(said("Hello")), HANG)
             fault = await fault_of(node)
             assert isinstance(fault, UpstreamFault)
-            assert "nothing for 0.2 s" in str(fault)
+            assert "nothing for 1.0 s" in str(fault)
             await eventually(lambda: server.seen[-1].closed)
             await then_works(server, node)
 
@@ -430,7 +430,7 @@ def test_silence_before_the_first_byte_has_more_time_than_silence_after_it() -> 
 )
 def test_a_node_that_never_answers_is_given_up(script: tuple[Any, ...]) -> None:
     async def test() -> None:
-        async with raw_server() as server, node_at(server.url, Patience(first=0.2, between=0.2)) as node:
+        async with raw_server() as server, node_at(server.url, Patience(first=1.0, between=1.0)) as node:
             server.answer(*script)
             assert isinstance(await fault_of(node), UpstreamFault)
             await eventually(lambda: server.seen[-1].closed)
@@ -441,9 +441,9 @@ def test_a_node_that_never_answers_is_given_up(script: tuple[Any, ...]) -> None:
 
 def test_bytes_that_drip_are_no_silence() -> None:
     async def test() -> None:
-        async with raw_server() as server, node_at(server.url, Patience(first=0.3, between=0.3)) as node:
+        async with raw_server() as server, node_at(server.url, Patience(first=1.0, between=1.0)) as node:
             data = said("Hi") + line(DONE)
-            drip = [part for n in range(0, len(data), 40) for part in (piece(data[n : n + 40]), 0.1)]
+            drip = [part for n in range(0, len(data), 40) for part in (piece(data[n : n + 40]), 0.4)]
             server.answer(HEAD, *drip, END)
             assert [chunk.text for chunk in await chunks(node)] == ["Hi", ""]
 

@@ -412,7 +412,7 @@ def test_a_broken_answer_is_never_passed_off_as_whole(script: tuple[Any, ...], k
 
 def test_silence_in_the_stream_is_given_up_and_its_connection_closed() -> None:
     async def test() -> None:
-        async with raw_server() as server, node_at(server.url, Patience(first=1.0, between=0.2)) as node:
+        async with raw_server() as server, node_at(server.url, Patience(first=3.0, between=1.0)) as node:
             server.answer(HEAD, piece(said("Hi")), HANG)
             assert isinstance(await fault_of(node), UpstreamFault)
             await eventually(lambda: server.seen[0].closed)
