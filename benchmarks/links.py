@@ -25,7 +25,7 @@ from commands.entities import THRESHOLD, Entities, Evidence, evidence, suggest  
 from commands.survey import is_template  # noqa: E402
 from context.index import Index  # noqa: E402
 from context.note import Note  # noqa: E402
-from context.scan import live  # noqa: E402
+from context.regions import live  # noqa: E402
 from context.vault import Snapshot, Vault  # noqa: E402
 
 # Notes looked at per vault and half, those whose digest is lowest: a run takes less than two minutes.

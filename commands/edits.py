@@ -11,7 +11,8 @@ from typing import Any
 from context.frontmatter import FrontmatterError, Place, places, read
 from context.names import fold
 from context.note import Note, Task, decode, parse
-from context.scan import heading_paths, live
+from context.regions import regions
+from context.scan import heading_paths
 
 _LIST_ITEM = re.compile(r"[ \t]*(?:[-*+]|\d{1,9}[.)])[ \t]")
 _RULE = re.compile(r" {0,3}(?:=+|-+)[ \t]*")
@@ -365,14 +366,13 @@ class Draft:
             raise TargetError("the properties could not be read any more after this edit")
         if self._properties != self.note.properties and dict(after.properties) != self._properties:
             raise TargetError("a property would read as another value after this edit")
-        shown = live(text, after.body)
+        dead = [(begin, end) for begin, end, _ in regions(text, after.body)]
         moved = 0
         for one in splices:
             start = one.start + moved
             moved += len(one.new) - (one.end - one.start)
             first = start + len(one.new) - len(one.new.lstrip())
-            swallowed = one.start == one.end and first >= after.body and shown[first : first + 1] == "\0"
-            if swallowed and not one.new.lstrip().startswith(("`", "~", "$", "%", "<!--")):
+            if one.start == one.end and any(begin < start and first < end for begin, end in dead):
                 raise TargetError("the line would fall into a code block, comment or formula that is not closed")
 
     def _heading(self, wanted: Sequence[str]) -> int:

@@ -13,7 +13,8 @@ from context.frontmatter import read
 from context.index import Hit, spaced
 from context.names import Names, base_of, fold
 from context.note import Note
-from context.scan import live, scan, wikilinks
+from context.regions import live
+from context.scan import scan, wikilinks
 from context.vault import NoteGoneError, Snapshot, Vault, kind
 
 # The share of the notes with a name that must link it for us to do so. On three vaults this is right in at least 95 of

@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from context.scan import Heading, heading_paths, regions
+from context.regions import regions
+from context.scan import Heading, heading_paths
 
 # The languages of code blocks that are queries. Dataview knows its own by exactly these words, in small letters.
 _LANGUAGES = frozenset({"base", "dataview", "dataviewjs"})

@@ -1,68 +1,76 @@
 """Finds what Obsidian knows in a Markdown text, in linear time: headings, links, tags, tasks, block ids."""
 
 import re
+import string
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from urllib.parse import unquote
 
 from context.inline import Field, Item, inline
+from context.regions import Lists, blank, blanked, escaped, is_html_tag, line_start, live, regions
 
 # Longer than any real link or tag; the bound keeps a text of open brackets from being read over and over.
 _LINK_CHARS = 1000
-# What may stand before a fence on its line, in characters: deeper lists and quotes are not written by people.
-_PREFIX_CHARS = 200
-_BLANK = "\0"
+_MOST_BRACKETS = 12
 
 # Patterns begin with the character they look for: that lets the engine skip to it, five times faster than `^`.
-# Where a region may begin whose text is no Markdown: code, comments, HTML comments, math.
-_DEAD = re.compile(r"[`~%<$](?:(?<=`)`*|(?<=~)~~+|(?<=%)%|(?<=<)!--|(?<=\$)\$?)")
-# What stands before a fence on its line: quote marks, and list markers.
-_BEFORE_FENCE = re.compile(r"[ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+[ \t>]*){0,8}")
-# Inline math (Obsidian follows MathJax's rule): no blank inside the dollars, no digit after them.
-_MATH = re.compile(r"\$(?=[^\s$])[^$\n]{1,1000}(?<=[^\s\\])\$(?!\d)")
-
-# The end of a paragraph: a blank line, or one that begins a block of another kind.
-_PARAGRAPH_END = re.compile(
-    r"\n[ \t\r]*(?=\n|\Z|>|#{1,6}(?:[ \t\r\n]|\Z)|[-*+][ \t]|\d{1,9}[.)][ \t]|`{3}|~{3}"
-    r"|(?:=+|-+|(?:\*[ \t]*){3,})[ \t\r]*(?:\n|\Z))"
-)
-
 _HEADING = re.compile(r"#{1,6}(?=[ \t\r\n]|\Z)([^\n]*)")
 _HEADING_LINE = re.compile(r" {0,3}#{1,6}(?=[ \t\r\n]|\Z)")
 _CODE_LINE = re.compile(r" {0,3}`{1,2}(?!`)")  # a paragraph of inline code; a fence has three
-_LINE_END = re.compile(r"\n")
 _UNDERLINE = re.compile(r"\n {0,3}(=+|-+)[ \t\r]*(?=\n|\Z)")
 # Lines that end or are no paragraph, so that an underline below them makes no heading.
-_NO_PARAGRAPH = re.compile(r" {0,3}(?:[>|]|[-*+](?:[ \t]|$)|\d{1,9}[.)](?:[ \t]|$))|\t| {4}")
+_NO_PARAGRAPH = re.compile(r" {0,3}(?:[>|]|[-*+](?:[ \t]|$)|\d{1,9}[.)](?:[ \t]|$))")
 _RULE = re.compile(r" {0,3}(?:=+|-+|([-*_])[ \t]*(?:\1[ \t]*){2,})[ \t]*")
-_WIKILINK = re.compile(rf"\[\[([^\[\]\n\0]{{1,{_LINK_CHARS}}})\]\]")
-_INNER = r"[^()\s\0]|\([^()\s\0]{0,200}\)"
+_WIKILINK = re.compile(rf"\[\[([^\[\]\n]{{1,{_LINK_CHARS}}})\]\]")
+# A link whose address is none of the web: its target in <…>, or without blanks and with brackets in pairs; a title.
+_INNER = rf"[^()\s\0]{{0,{_LINK_CHARS}}}"
 _MARKDOWN_LINK = re.compile(
-    rf"\]\((?:<([^<>\n\0]{{1,{_LINK_CHARS}}})>|(?!<)((?:{_INNER}){{1,{_LINK_CHARS}}}))(?=[ \t]*\)|[ \t]+[\"'])"
+    r"\]\([ \t]*(?!<?(?:[A-Za-z][A-Za-z0-9+.-]*:|//))"
+    rf"(?:<([^<>\n\0]{{1,{_LINK_CHARS}}})>|(?![<)])({_INNER}(?:\([^()\s\0]{{0,200}}\){_INNER}){{0,8}}))"
+    r"(?:[ \t]+(?:\"[^\"\n]{0,1000}\"|'[^'\n]{0,1000}'|\([^()\n]{0,1000}\)))?[ \t]*\)"
 )
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|//")
-# A tag ends at a blank, at ASCII punctuation but _ - /, and at the punctuation of other scripts.
-_TAG = re.compile(r"#([^\s\0-\x1f!\"#$%&'()*+,.:;<=>?@\[\\\]^`{|}~\u2000-\u206f\u2e00-\u2e7f\u3000-\u303f]{1,200})")
-_BEFORE_TAG = frozenset(" \t\n\r\u3000({,;*_>\"'")
+# A tag ends at a blank, at ASCII punctuation but _ - /, and at two blocks of punctuation of Unicode.
+_TAG = re.compile(r"#([^\s\0-\x1f!\"#$%&'()*+,.:;<=>?@\[\\\]^`{|}~\u2000-\u206f\u2e00-\u2e7f]{1,200})")
+_PUNCTUATION = frozenset(string.punctuation)
+_DIGITS = re.compile(r"[0-9]+")
+_QUOTED = re.compile(r"[ \t]*(?:>[ \t]*)+")
+_TABLE = re.compile(r"\n[ \t>]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t\r]*(?=\n|\Z)")
+# How far above a cell the line under the head of its table is looked for, in characters.
+_TABLE_CHARS = 2000
 _TASK = re.compile(r"\[([^\n\[])\][ \t]+(\S[^\n]*)")
 _BEFORE_TASK = re.compile(r"[ \t>]*(?:[-*+]|\d{1,9}[.)])[ \t]+")
 _BLOCK = re.compile(r"\^([A-Za-z0-9-]{1,100})[ \t\r]*(?=\n|\Z)")
 
 _BLOCK_AT_END = re.compile(r"(?:^|[ \t])\^[A-Za-z0-9-]{1,100}[ \t]*$")
 
+# Fields of the Tasks plugin, as emoji and as inline fields of Dataview (obsidian-tasks-group/obsidian-tasks,
+# src/TaskSerializer). The plugin reads them only at the end of a task, Dataview reads dates anywhere: so do we.
 _DAY = r"[ \t]*(\d{4}-\d\d-\d\d)"
-# Fields of the Tasks plugin, as emoji and as inline fields of Dataview.
+
+
+def _field(emoji: str, name: str, emoji_value: str, value: str) -> re.Pattern[str]:
+    return re.compile(rf"(?:{emoji})\ufe0f?{emoji_value}|[\[(][ \t]*{name}::{value}[^\])\n]{{0,20}}[\])](?:[ \t]*,)?")
+
+
 _DATES = {
-    "due": re.compile(rf"(?:📅|📆|🗓)\ufe0f?{_DAY}|[\[(]due::{_DAY}[^\])\n]{{0,20}}[\])]"),
-    "scheduled": re.compile(rf"(?:⏳|⌛)\ufe0f?{_DAY}|[\[(]scheduled::{_DAY}[^\])\n]{{0,20}}[\])]"),
-    "starts": re.compile(rf"🛫\ufe0f?{_DAY}|[\[(]start::{_DAY}[^\])\n]{{0,20}}[\])]"),
-    "created": re.compile(rf"➕\ufe0f?{_DAY}|[\[(]created::{_DAY}[^\])\n]{{0,20}}[\])]"),
-    "completed": re.compile(rf"✅\ufe0f?{_DAY}|[\[(]completion::{_DAY}[^\])\n]{{0,20}}[\])]"),
-    "cancelled": re.compile(rf"❌\ufe0f?{_DAY}|[\[(]cancelled::{_DAY}[^\])\n]{{0,20}}[\])]"),
+    "due": _field("📅|📆|🗓", "due", _DAY, _DAY),
+    "scheduled": _field("⏳|⌛", "scheduled", _DAY, _DAY),
+    "starts": _field("🛫", "start", _DAY, _DAY),
+    "created": _field("➕", "created", _DAY, _DAY),
+    "completed": _field("✅", "completion", _DAY, _DAY),
+    "cancelled": _field("❌", "cancelled", _DAY, _DAY),
 }
-_REPEATS = re.compile(r"🔁\ufe0f?[ \t]*([A-Za-z0-9, ]{1,80})|[\[(]repeat::[ \t]*([^\])\n]{1,80})[\])]")
+_REPEATS = _field("🔁", "repeat", r"[ \t]*([A-Za-z0-9, !]{1,80})", r"[ \t]*([^\])\n]{1,80})")
 _PRIORITIES = {"🔺": "highest", "⏫": "high", "🔼": "medium", "🔽": "low", "⏬": "lowest"}
-_PRIORITY = re.compile(r"([🔺⏫🔼🔽⏬])\ufe0f?|[\[(]priority::[ \t]*([A-Za-z]{1,20})[ \t]*[\])]")
+_PRIORITY = re.compile(
+    r"([🔺⏫🔼🔽⏬])\ufe0f?|[\[(][ \t]*priority::[ \t]*(highest|high|medium|low|lowest)[ \t]*[\])](?:[ \t]*,)?"
+)
+# What the plugin keeps for itself: ids, what must be done before, reminders, what happens on completion.
+_WORD = r"[ \t]*[A-Za-z0-9_-]{1,80}"
+_KEPT = re.compile(
+    rf"(?:🆔|🏁)\ufe0f?{_WORD}|⛔\ufe0f?{_WORD}(?:[ \t]*,{_WORD})*|⏰\ufe0f?[ \t]*\d{{4}}-\d\d-\d\d(?:[ \t]\d\d:\d\d)?"
+    r"|[\[(][ \t]*(?:id|dependsOn|onCompletion|reminder)::[^\])\n]{1,200}[\])](?:[ \t]*,)?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,27 +155,26 @@ class Scanned:
 def scan(text: str, start: int = 0) -> Scanned:
     """Scan a Markdown text from `start` on (the end of its properties).
 
-    Code, comments, HTML comments and math hold nothing, but for links in `%% comments %%`, which Obsidian's own index
-    keeps: writing a link there is how people give the graph one that is not shown (ebullient/obsidian-admonition #18).
+    Code, HTML and math hold nothing. A comment (`%% … %%`) holds links and tags, as in Obsidian's own index, but no
+    headings, tasks and block ids: docs/markdown.md has the sources.
     """
-    live, dead = _masked(text, start)
-    comments = [(begin, end) for begin, end, mark in dead if mark == "%%"]
-    headings = _headings(live, text, start)
+    dead = list(regions(text, start))
+    live = blanked(text, start, iter(dead))
+    # The same with what stands in comments, where it is no code itself.
+    told = live
+    if any(mark == "%%" for _, _, mark in dead):
+        told = _with_comments(text, start, dead)
     links: list[Link] = []
-    if "[[" in live:
-        links += (_wikilink(found, text) for found in _WIKILINK.finditer(live, start) if not _escaped(live, found))
-    for begin, end in comments:
-        links += (_wikilink(found, text) for found in _WIKILINK.finditer(text, begin, end))
-    if "](" in live:
-        links += _markdown_links(live, text, start)
-    if len(links) > 1:
-        links.sort(key=lambda link: link.start)
+    if "[[" in told:
+        links += (_wikilink(found, text) for found in _WIKILINK.finditer(told, start) if not _literal(told, found))
+    if "](" in told and (others := list(_markdown_links(told, text, start))):
+        links = sorted((*links, *others), key=lambda link: link.start)
     tasks = tuple(_tasks(live, text, start)) if "] " in live or "]\t" in live else ()
-    items, fields = inline(text, start, [(begin, end) for begin, end, mark in dead if mark[0] in "`~"], tasks)
+    items, fields = inline(text, start, [(begin, end) for begin, end, mark in dead if mark[0] in "`~\t"], tasks)
     return Scanned(
-        tuple(headings),
+        tuple(_headings(live, text, start, dead)),
         tuple(links),
-        tuple(_tags(live, start)) if "#" in live else (),
+        tuple(_tags(told, start)) if "#" in told else (),
         tasks,
         tuple(_blocks(live, start)) if "^" in live else (),
         items,
@@ -175,22 +182,30 @@ def scan(text: str, start: int = 0) -> Scanned:
     )
 
 
+def _with_comments(text: str, start: int, dead: list[tuple[int, int, str]]) -> str:
+    """The live text together with that of its comments."""
+    parts = [text[:start]]
+    kept = start
+    for begin, end, mark in dead:
+        close = end - 2 if text.endswith("%%", begin + 2, end) else end
+        inner = text[begin + 2 : close] if mark == "%%" else ""
+        shown = "[" in inner or "#" in inner
+        parts += (text[kept:begin], f"\0\0{live(inner)}{blank(text, close, end)}" if shown else blank(text, begin, end))
+        kept = end
+    return "".join((*parts, text[kept:]))
+
+
 def _wikilink(found: re.Match[str], text: str, prop: str = "") -> Link:
     """The link of a match of the wikilink pattern; its words are read from `text`, which has nothing masked."""
     inside = text[found.start(1) : found.end(1)]
     start = found.start()
-    embed = not prop and start > found.pos and text[start - 1] == "!"
+    embed = not prop and start > found.pos and text[start - 1] == "!" and not escaped(text, start - 1, found.pos)
     target, bar, alias = inside.partition("|")
     if bar and target.endswith("\\"):  # in a table the bar is written \|
         target = target[:-1]
     name, _, sub = target.partition("#")
     kind = "frontmatter" if prop else "embed" if embed else "wikilink"
     return Link(kind, name.strip(), sub.strip(), alias.strip(), start - embed, found.end(), prop)
-
-
-def live(text: str, start: int = 0) -> str:
-    """The text from `start` on with code, comments and math blanked out by NUL; of the same length, lines kept."""
-    return _masked(text, start)[0]
 
 
 def wikilinks(text: str, start: int, end: int, prop: str = "") -> Iterator[Link]:
@@ -210,118 +225,41 @@ def heading_paths(headings: Iterable[Heading]) -> list[tuple[int, tuple[str, ...
     return paths
 
 
-def regions(text: str, start: int = 0) -> Iterator[tuple[int, int, str]]:
-    """Where the text is no Markdown, in order: (begin, end, opening mark) of all code, comments and math."""
-    missing: dict[str, int] = {}
-    at = start
-    while (found := _DEAD.search(text, at)) is not None:
-        begin, mark = found.span()[0], found[0]
-        end = _region_end(text, begin, mark, missing, start)
-        at = found.end() if end < 0 else end
-        if end >= 0:
-            yield begin, end, mark
-
-
-def _masked(text: str, start: int) -> tuple[str, list[tuple[int, int, str]]]:
-    """The text with its dead regions blanked out but for line ends; and each region with the mark that opens it."""
-    parts: list[str] = []
-    dead: list[tuple[int, int, str]] = []
-    kept = start
-    for begin, end, mark in regions(text, start):
-        dead.append((begin, end, mark))
-        parts += (text[kept:begin], "\n".join(_BLANK * len(line) for line in text[begin:end].split("\n")))
-        kept = end
-    if not parts:
-        return text, dead
-    return "".join((text[:start], *parts, text[kept:])), dead
-
-
-def _region_end(text: str, begin: int, mark: str, missing: dict[str, int], start: int) -> int:
-    """Where the dead region that may begin here ends; -1 when none does. `missing` remembers marks with no end."""
-    after = begin + len(mark)
-    if begin > start and text[begin - 1] == "\\":
-        return -1
-    if mark[0] in "`~" and len(mark) >= 3 and _opens_fence(text, begin, after, start):
-        return _fence_end(text, after, mark)
-    if mark[0] == "`":
-        return _code_end(text, after, mark, missing, start)
-    if mark[0] == "~":
-        return -1
-    if mark == "$":
-        found = _MATH.match(text, begin)
-        return found.end() if found else -1
-    close = {"%%": "%%", "<!--": "-->", "$$": "$$"}[mark]
-    if close in missing:
-        return -1
-    end = text.find(close, after)
-    if end < 0:
-        missing[close] = len(text)
-        # Obsidian hides everything below a comment that is never closed; a formula or tag left open is only text.
-        return len(text) if mark == "%%" and _alone(text, begin, after) else -1
-    return end + len(close)
-
-
-def _opens_fence(text: str, begin: int, after: int, start: int) -> bool:
-    """Whether a run of ``` or ~~~ stands where a fence may (CommonMark 4.5).
-
-    It is the first on its line but for quote and list marks, and no backtick follows on a ``` line.
-    """
-    line = _line_start(text, begin, start)
-    if line < 0 or not _BEFORE_FENCE.fullmatch(text, line, begin):
-        return False
-    stop = text.find("\n", after)
-    return text[begin] == "~" or text.find("`", after, stop if stop >= 0 else len(text)) < 0
-
-
-def _alone(text: str, begin: int, after: int) -> bool:
-    """Whether a mark has its line to itself."""
-    line = text.rfind("\n", 0, begin) + 1
-    stop = text.find("\n", after)
-    return not text[line:begin].strip() and not text[after : stop if stop >= 0 else len(text)].strip()
-
-
-def _fence_end(text: str, after: int, mark: str) -> int:
-    close = re.compile(rf"^[ \t>]*{mark[0]}{{{len(mark)},}}[ \t\r]*$", re.MULTILINE)
-    line = text.find("\n", after)
-    found = close.search(text, line + 1) if line >= 0 else None
-    return found.end() if found else len(text)
-
-
-def _code_end(text: str, after: int, mark: str, missing: dict[str, int], start: int) -> int:
-    """The end of an inline code span: a run of as many backticks in the same paragraph."""
-    if after <= missing.get(mark, -1):  # looked for before, up to that end of a paragraph
-        return -1
-    stop = missing.get("", -1)  # the end of the paragraph, found before
-    if after > stop:
-        line = _line_start(text, after - len(mark), start)
-        ends = _LINE_END if line >= 0 and _HEADING_LINE.match(text, line) else _PARAGRAPH_END
-        found_end = ends.search(text, after)
-        stop = missing[""] = found_end.start() if found_end else len(text)
-    at = after
-    while (found := text.find(mark, at, stop)) >= 0:
-        end = found + len(mark)
-        while end < stop and text[end] == "`":
-            end += 1
-        if end - found == len(mark):
-            return end
-        at = end
-    missing[mark] = stop
-    return -1
-
-
-def _headings(live: str, text: str, start: int) -> list[Heading]:
+def _headings(live: str, text: str, start: int, dead: Iterable[tuple[int, int, str]]) -> list[Heading]:
     found: list[Heading] = []
+    nested = _Nested(text, start, dead)
     for match in _HEADING.finditer(live, start) if "#" in live else ():
         at = match.start()
         line = max(start, live.rfind("\n", max(start, at - 4), at) + 1)
         if at - line > 3 or live[line:at].strip(" ") or (line > start and live[line - 1] != "\n"):
             continue
+        if at > line and nested(line):
+            continue
         words = text[match.start(1) : match.end(1)].strip()
         bare = words.rstrip("#")  # a closing run of # is no part of it, when a blank stands before
         words = bare.rstrip() if not bare or bare[-1] in " \t" else words
         found.append(Heading(match.start(1) - at, words, line))
-    underlined = [one for match in _UNDERLINE.finditer(live, start) if (one := _underlined(live, text, match, start))]
+    nested = _Nested(text, start, dead)
+    underlined = [
+        one
+        for match in _UNDERLINE.finditer(live, start)
+        if (one := _underlined(live, text, match, start)) and not (text[one.start] in " \t" and nested(one.start))
+    ]
     return sorted([*found, *underlined], key=lambda heading: heading.start) if underlined else found
+
+
+class _Nested:
+    """Tells whether an indented line belongs to a list item; asked for lines in their order."""
+
+    def __init__(self, text: str, start: int, dead: Iterable[tuple[int, int, str]]) -> None:
+        self._made = text, start, dead
+        self._lists: Lists | None = None
+
+    def __call__(self, line: int) -> bool:
+        if self._lists is None:
+            text, start, dead = self._made
+            self._lists = Lists(text, start, [(begin, end) for begin, end, _ in dead if "\n" in text[begin:end]])
+        return self._lists.nested(line)
 
 
 def _underlined(live: str, text: str, match: re.Match[str], start: int) -> Heading | None:
@@ -347,55 +285,139 @@ def _underlined(live: str, text: str, match: re.Match[str], start: int) -> Headi
 
 def _markdown_links(live: str, text: str, start: int) -> Iterator[Link]:
     for match in _MARKDOWN_LINK.finditer(live, start):
+        begin = _opening(live, match.start(), start)
+        if begin < 0:
+            continue
         group = 1 if match[1] is not None else 2
-        target = text[match.start(group) : match.end(group)]
-        if _SCHEME.match(target):
-            continue
-        begin = live.rfind("[", max(start, match.start() - _LINK_CHARS), match.start())
-        if begin < 0 or "\n\n" in live[begin : match.start()]:
-            continue
-        embed = begin > start and live[begin - 1] == "!"
-        path, _, sub = unquote(target).partition("#")
-        close = live.find(")", match.end(), match.end() + _LINK_CHARS)
-        if close < 0:
-            continue
-        yield Link(
-            "embed" if embed else "markdown",
-            path.strip(),
-            sub.strip(),
-            text[begin + 1 : match.start()],
-            begin - embed,
-            close + 1,
-        )
+        embed = begin > start and live[begin - 1] == "!" and not escaped(live, begin - 1, start)
+        path, _, sub = unquote(text[match.start(group) : match.end(group)]).partition("#")
+        words = text[begin + 1 : match.start()]
+        yield Link("embed" if embed else "markdown", path.strip(), sub.strip(), words, begin - embed, match.end())
 
 
-def _escaped(live: str, found: re.Match[str]) -> bool:
-    at = found.start()
-    while at and live[at - 1] == "\\":
-        at -= 1
-    return (found.start() - at) % 2 == 1
+def _opening(live: str, close: int, start: int) -> int:
+    """The bracket that a bracket closes, in the same paragraph; -1 for none."""
+    if escaped(live, close, start):
+        return -1
+    reach = max(start, close - _LINK_CHARS)
+    at, depth = close, 1
+    for _ in range(_MOST_BRACKETS):
+        at = max(live.rfind("[", reach, at), live.rfind("]", reach, at))
+        if at < 0:
+            return -1
+        if not escaped(live, at, start):
+            depth += 1 if live[at] == "]" else -1
+        if not depth:
+            return -1 if _parted(live, at, close) else at
+    return -1
+
+
+def _parted(live: str, begin: int, end: int) -> bool:
+    """Whether a blank line stands between two places."""
+    return "\n\n" in live[begin:end].replace("\r", "")
+
+
+def _literal(live: str, found: re.Match[str]) -> bool:
+    return live[found.start() - 1 : found.start()] == "\\" and escaped(live, found.start())
 
 
 def _tags(live: str, start: int) -> Iterator[str]:
+    chained = -1  # where the tag before ends: one may follow at once
     for match in _TAG.finditer(live, start):
-        at = match.start()
-        tag = match[1].rstrip("/")
-        if tag and not tag.isdigit() and (at == start or live[at - 1] in _BEFORE_TAG) and not _in_link(live, at, start):
-            yield tag
+        at, raw = match.start(), match[1]
+        if (at in {chained, start} or _may_begin(live, at, match.end(), start)) and not _DIGITS.fullmatch(raw):
+            chained = match.end()
+            tag = (raw.rstrip("_") if live[at - 1] == "_" else raw).rstrip("/")
+            if tag:
+                yield tag
+
+
+def _may_begin(live: str, at: int, end: int, start: int) -> bool:
+    """Whether a tag may begin at this #.
+
+    It may after a blank, and after what is no text but a mark: of emphasis, a quote, a cell, a link, HTML or an escape
+    (read from Obsidian's cache, cyanheads/obsidian-mcp-server #138 and #140).
+    """
+    before = live[at - 1]
+    if before.isspace() or before == "\0":
+        return not _in_link(live, at, start)
+    if before == "\\":
+        return not escaped(live, at, start)
+    if before in _PUNCTUATION and escaped(live, at - 1, start):
+        return True
+    line = _reach(live, at, start)
+    if before in "*=~_":
+        return _paired(live, before, at, end, line)
+    if before == "[":
+        close = live.find("]", at, at + _LINK_CHARS)
+        return (
+            close > 0
+            and live.find("[", at, close) < 0
+            and not _parted(live, at, close)
+            and (at < 2 or live[at - 2] not in "[!")
+            and live[close + 1 : close + 2] != "]"
+        )
+    if before == "]":
+        return live[at - 2] != "[" and _opening(live, at - 1, start) >= 0
+    if before == ")":
+        opened = live.rfind("](", line, at)
+        return opened >= 0 and live.find(")", opened, at) == at - 1
+    if before == ">":
+        return _QUOTED.fullmatch(live, line, at) is not None or is_html_tag(live, live.rfind("<", line, at), at)
+    return before == "|" and _in_table(live, line, end, start)
+
+
+def _in_table(live: str, line: int, end: int, start: int) -> bool:
+    """Whether a line belongs to a table: the one under its head stands next to it or above it, with no gap."""
+    for _ in range(2):
+        found = live.find("\n", end, end + _LINK_CHARS)
+        end = found + 1 if found >= 0 else end
+    found_row = None
+    for found_row in _TABLE.finditer(live, max(start - 1, 0, line - _TABLE_CHARS), end):  # noqa: B007 - the last counts
+        pass
+    return found_row is not None and not _parted(live, found_row.start() + 1, line)
+
+
+def _paired(live: str, mark: str, at: int, end: int, line: int) -> bool:
+    """Whether the run of marks before a # has a partner on its line, so that it is no text."""
+    begin = at
+    while begin > line and live[begin - 1] == mark:
+        begin -= 1
+    if mark in "=~":
+        if at - begin < 2:
+            return False
+        mark *= 2
+    stop = live.find("\n", end, end + _LINK_CHARS)
+    if mark == "_":  # it belongs to a tag, but as its last
+        return live[end - 1] == "_" or live.find(mark, line, begin) >= 0
+    return live.find(mark, line, begin) >= 0 or live.find(mark, end, stop if stop >= 0 else end + _LINK_CHARS) >= 0
+
+
+def _reach(live: str, at: int, start: int) -> int:
+    """The beginning of the line of an offset, or as far before it as a link can be long."""
+    reach = max(start, at - _LINK_CHARS)
+    return max(reach, live.rfind("\n", reach, at) + 1)
 
 
 def _in_link(live: str, at: int, start: int) -> bool:
-    """Whether a # stands inside a link: `[[C #part]]`, `[part](#part)`."""
-    if live[max(start, at - 2) : at] == "](":
+    """Whether a # stands inside a link, but not in words that are shown: `[[C #part]]`, `[t](<a #b>)`, `![a #b](c)`."""
+    line = _reach(live, at, start)
+    opened = live.rfind("[[", line, at)
+    if opened >= 0 and live.find("]]", opened, at) < 0 <= live.find("]]", at, at + _LINK_CHARS):
         return True
-    line = live.rfind("\n", max(start, at - _LINK_CHARS), at)
-    opened = live.rfind("[[", max(start, line, at - _LINK_CHARS), at)
-    return opened >= 0 and live.find("]]", opened, at) < 0
+    opened = live.rfind("](", line, at)
+    if opened >= 0 and live.find(")", opened, at) < 0:
+        return True
+    opened = live.rfind("![", line, at)
+    if opened < 0 or live.find("]", opened, at) >= 0:
+        return False
+    close = live.find("]", at, at + _LINK_CHARS)
+    return close >= 0 and live[close + 1 : close + 2] in ("(", "[")
 
 
 def _tasks(live: str, text: str, start: int) -> Iterator[Task]:
     for match in _TASK.finditer(live, start):
-        line = _line_start(live, match.start(), start)
+        line = line_start(live, match.start(), start)
         if line < 0 or not _BEFORE_TASK.fullmatch(live, line, match.start()):
             continue
         words = text[match.start(2) : match.end(2)].rstrip()
@@ -404,6 +426,7 @@ def _tasks(live: str, text: str, start: int) -> Iterator[Task]:
             words, fields[name] = _taken(pattern, words)
         words, repeats = _taken(_REPEATS, words)
         words, priority = _taken(_PRIORITY, words)
+        words = _KEPT.sub("", words)
         end = match.start() + len(text[match.start() : match.end()].rstrip())
         yield Task(
             match[1],
@@ -430,10 +453,3 @@ def _blocks(live: str, start: int) -> Iterator[Block]:
         at = match.start()
         if at == start or live[at - 1] in " \t\n":
             yield Block(match[1], max(start, live.rfind("\n", start, at) + 1))
-
-
-def _line_start(live: str, at: int, start: int) -> int:
-    """Where the line of an offset begins; -1 when that is farther off than any list or quote mark."""
-    reach = max(start, at - _PREFIX_CHARS)
-    found = live.rfind("\n", reach, at) + 1
-    return found or (start if reach == start else -1)

@@ -28,7 +28,8 @@ from context.graph import build
 from context.names import Names, fold
 from context.note import Note, parse
 from context.obsidian import ObsidianSettings
-from context.scan import live, scan
+from context.regions import live
+from context.scan import scan
 from context.vault import Snapshot, Vault
 from tests.vaults import open_vault
 

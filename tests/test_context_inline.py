@@ -1,4 +1,4 @@
-"""Inline fields of notes and the list items of their tasks: a table of cases, a plain reading, and the index."""
+"""Inline fields of notes and the list items of their tasks: places, a plain reading, the index; see cases/markdown."""
 
 import json
 import time
@@ -13,66 +13,6 @@ from context.note import Note, from_row, parse, to_row
 
 def note(text: str) -> Note:
     return parse("x.md", text.encode())
-
-
-def fields(text: str) -> list[tuple[str, str, str]]:
-    return [(field.name, field.value, field.place) for field in note(text).fields]
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("Basic Field:: Some random Value", [("Basic Field", "Some random Value", "text")]),
-        ("**Bold Field**:: Nice!", [("Bold Field", "Nice!", "text")]),
-        ("I would rate this a [rating:: 9]! It was [mood:: acceptable].", [("rating", "9", "text"), ("mood", "acceptable", "text")]),
-        ("This will not show the (longKey:: key).", [("longKey", "key", "text")]),
-        ("Noël:: Un jeu\nクリスマス:: 家庭用\n[🎅:: a game]\n[xmas🎄:: b]", [("Noël", "Un jeu", "text"), ("クリスマス", "家庭用", "text"), ("🎅", "a game", "text"), ("xmas🎄", "b", "text")]),
-        ("key::", [("key", "", "text")]),
-        ("key:: \nafter", [("key", "", "text")]),
-        (":: no key", []),
-        ("std::vector<int>", [("std", "vector<int>", "text")]),
-        ("a sentence, with: a colon:: here", []),
-        ("> quoted:: yes", [("quoted", "yes", "text")]),
-        ("> [!note] Callout\n> [in:: callout]", [("in", "callout", "text")]),
-        ("## Heading:: text", [("Heading", "text", "text")]),
-        ("%% hidden:: yes %%\n%% [a:: b] %%\n<!-- (c:: d) -->", [("hidden", "yes %%", "text"), ("a", "b", "text"), ("c", "d", "text")]),
-        ("---\nyaml: 'a:: b'\n---\nbody:: c", [("body", "c", "text")]),
-        # brackets
-        ("[a:: [[Link]] and (x)]", [("a", "[[Link]] and (x)", "text")]),
-        ("[a:: (b:: c)]", [("a", "(b:: c)", "text"), ("b", "c", "text")]),
-        ("[a:: [b:: c]]", [("a", "[b:: c]", "text")]),
-        ("[a:: [b:: c]", [("b", "c", "text")]),
-        ("[x [a:: b]", [("a", "b", "text")]),
-        ("[a:: b\\] c]", [("a", "b\\] c", "text")]),
-        ("[a:: open (b:: c)", [("b", "c", "text")]),
-        ("[a](b:: c)", [("b", "c", "text")]),
-        ("[a:: b:: c]", [("a", "b:: c", "text")]),
-        ("[:: nothing] and [ a b :: c ]", [("a b", "c", "text")]),
-        ("whole:: line with [part:: 1]", [("part", "1", "text")]),
-        # code
-        ("`a:: b`", []),
-        ("```\na:: b\n```\nc:: d", [("c", "d", "text")]),
-        ("~~~\n[a:: b]\n~~~", []),
-        ("a:: see `code::here`", [("a", "see `code::here`", "text")]),
-        ("[a:: `]` b]", [("a", "`]` b", "text")]),
-        ("- item\n  ```\n  a:: b\n  ```", []),
-        # list items and tasks
-        ("- a:: b", [("a", "b", "item")]),
-        ("1. text [a:: b]", [("a", "b", "item")]),
-        ("- a:: b\n  goes on", [("a", "b goes on", "item")]),
-        ("- one\n  [a:: b]\n\n  [c:: d]\n\nbelow:: x", [("a", "b", "item"), ("c", "d", "item"), ("below", "x", "text")]),
-        ("- [ ] do a:: b", []),
-        ("- [x] do it [a:: b] (c:: d)", [("a", "b", "task"), ("c", "d", "task")]),
-        ("- [ ] do\n  - sub:: c\n  - [ ] [d:: e]", [("sub", "c", "item"), ("d", "e", "task")]),
-        ("- item\nlazy:: x", [("item lazy", "x", "item")]),  # the lines of an item count as one
-        ("- item\n# H:: x", [("H", "x", "text")]),
-        ("- item\n\npara:: x", [("para", "x", "text")]),
-        ("* * *\nafter:: rule", [("after", "rule", "text")]),
-        ("a:: 1\r\nb:: 2\r\n", [("a", "1", "text"), ("b", "2", "text")]),
-    ],
-)  # fmt: skip
-def test_fields(text: str, expected: list[tuple[str, str, str]]) -> None:
-    assert fields(text) == expected
 
 
 def test_a_field_knows_where_it_begins() -> None:

@@ -39,7 +39,6 @@ def test_blocks_come_in_order_with_their_heading_path() -> None:
         ),
         pytest.param("- item\n  ```base\n  a:\n    b: 1\n  ```\n", "base", "a:\n  b: 1", id="list"),
         pytest.param("- ```dataview\n  LIST\n  ```\n", "dataview", "LIST", id="list item"),
-        pytest.param("\t```base\n\ta:\n\t  b: 1\n\t```\n", "base", "a:\n  b: 1", id="tab"),
         pytest.param("````base\n```\n````\n", "base", "```", id="longer fence"),
         pytest.param("```base\na: 1", "base", "a: 1", id="never closed"),
         pytest.param("```base\n```", "base", "", id="empty"),
