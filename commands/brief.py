@@ -8,9 +8,10 @@ from commands.health import KINDS, Finding, counted, prerequisites
 from commands.survey import FINISHED, Project, Survey, cite, heading_at, is_template, status, unwell
 from context.assemble import Context, Passage
 from context.calendar import iso_date
+from context.kinds import PROJECT, SYSTEM, Kind
 from context.names import fold
 from context.note import Note
-from context.vault import Snapshot, kind
+from context.vault import Snapshot
 
 # Lines of one section at most; a briefing is read in a minute.
 _LINES = 8
@@ -68,10 +69,19 @@ def _nothing(matter: Matter) -> str:
     """What to say when there is nothing to say, and what would count."""
     if _out_of_scope(matter):
         return _OUT_OF_SCOPE
+    kinds = matter.snapshot.kinds
     return (
         "The vault holds no daily notes, projects, dated tasks or systems yet. A daily note is named as the vault's "
-        "own settings say; a project has `type: project` among its properties, a system `type: hardware`."
+        f"own settings say; a project {_signs(kinds[PROJECT])}, a system {_signs(kinds[SYSTEM])}."
     )
+
+
+def _signs(kind: Kind) -> str:
+    """What makes a note one of a kind, in words."""
+    signs = [f"has `type: {kind.types[0]}` among its properties"] if kind.types else []
+    signs += [f"is tagged #{tag}" for tag in kind.tags[:1]]
+    signs += [f"lies in {kind.folder}"] if kind.folder else []
+    return " or ".join(signs)
 
 
 def skeleton(matter: Matter) -> str:
@@ -278,10 +288,10 @@ def _ready(matter: Matter) -> list[str]:
     """Planned projects whose prerequisites are all done."""
     lines = []
     for note in matter.notes.values():
-        if kind(note) != "project" or is_template(matter.snapshot, note.path):
+        if matter.snapshot.kind(note) != PROJECT or is_template(matter.snapshot, note.path):
             continue
         needed = [matter.snapshot.notes[path] for path in prerequisites(matter.snapshot, note)]
-        waits = [one for one in needed if status(one) not in FINISHED and one.properties.get("type") == "project"]
+        waits = [one for one in needed if status(one) not in FINISHED and matter.snapshot.kind(one) == PROJECT]
         if status(note) == "planned" and not waits:
             lines.append(f"- {_cite(matter, note)}: its prerequisites are done")
     return lines

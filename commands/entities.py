@@ -8,25 +8,32 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from commands.survey import SYSTEM_TYPES, is_template
+from commands.survey import is_template
 from context.frontmatter import read
 from context.index import Hit, spaced
+from context.kinds import DAILY, MAP, PROJECT, SYSTEM, lies_in, tagged_as
 from context.names import Names, base_of, fold
 from context.note import Note
 from context.regions import live
 from context.scan import scan, wikilinks
-from context.vault import NoteGoneError, Snapshot, Vault, kind
+from context.search import stem, words
+from context.vault import NoteGoneError, Snapshot, Vault
 
 # The share of the notes with a name that must link it for us to do so. On three vaults this is right in at least 95 of
 # 100 links (docs/benchmarks.md, "Linking"); lower finds more and is wrong more often.
 THRESHOLD = 0.92
 # What a name is worth before any other note has shown what people do with it, as if this many notes had.
 _SHOWN = 2
+# The worth of such a name beside a keyword of its kind.
+_TOLD = 0.97
 # A name in another case or in the plural, and one that goes on ("Furnace Creek"), is rarely meant.
 _OTHER_FORM = 0.7
 _GOES_ON = 0.8
 # Characters of a line that are looked at to see whether it is a row of a table.
 _ROW = 2000
+
+# Characters on each side of a name among which a keyword of its kind counts: about a sentence.
+_NEAR = 120
 
 # What is looked at to see what people do with a name: found pieces, notes that link it, notes read again.
 _MOST_HITS = 400
@@ -90,38 +97,16 @@ _ITEM = re.compile(r"(?:(?:[-*+]|\d{1,9}[.)])(?=[ \r]|\Z)|>)( *)")  # also a quo
 _RULE = re.compile(r" {0,3}([-*])[ \t\r]*(?:\1[ \t\r]*){2,}")
 
 
-@dataclass(frozen=True, slots=True)
-class EntityKind:
-    """A kind of entity, and what makes a note one.
-
-    Attributes:
-        name: of the kind.
-        types: values of the property `type`.
-        folders: names of folders, without the number before them: "02-Projects" is "projects".
-        tags: of the note; a nested tag counts as its first part.
-    """
-
-    name: str
-    types: frozenset[str] = frozenset()
-    folders: frozenset[str] = frozenset()
-    tags: frozenset[str] = frozenset()
-
-
-def _kind(name: str, types: str, folders: str, tags: str) -> EntityKind:
-    return EntityKind(name, *(frozenset(words.split()) for words in (types, folders, tags)))
-
-
-KINDS = (
-    _kind("project", "project", "projects", "project"),
-    _kind("hardware", " ".join(SYSTEM_TYPES), "infrastructure hardware systems homelab", "hardware infrastructure"),
-    _kind("person", "person people contact", "people persons contacts", "person people contact"),
-    _kind(
-        "knowledge",
-        "knowledge research technique recipe book article paper concept decision reference",
-        "knowledge research concepts resources reference",
-        "knowledge research concept",
-    ),
+# Folders, without the number before their names ("02-Projects" is "projects"), and tags that are usual for a kind.
+# Where the vault's own kinds say nothing, these tell what a name is worth; nothing else is made of them.
+_USUAL = (
+    (PROJECT, "projects", "project"),
+    (SYSTEM, "infrastructure hardware systems homelab", "hardware infrastructure"),
+    ("person", "people persons contacts", "person people contact"),
+    ("knowledge", "knowledge research concepts resources reference", "knowledge research concept"),
 )
+# A day and a map are no entities.
+_NO_ENTITIES = frozenset({DAILY, MAP})
 OTHER = "other"
 
 
@@ -131,7 +116,7 @@ class Entity:
 
     Attributes:
         path: of the note.
-        kind: a name of the table of kinds, or "other"; maps of content are "other" unless their type says more.
+        kind: the name of one of the vault's kinds, or "other"; maps of content are "other" unless their type says more.
         names: its title, then its aliases.
         tags: of the note.
     """
@@ -175,17 +160,16 @@ class Entities:
         by_path: the entities.
     """
 
-    def __init__(self, snapshot: Snapshot, *, private: bool = False, kinds: Iterable[EntityKind] = KINDS) -> None:
+    def __init__(self, snapshot: Snapshot, *, private: bool = False) -> None:
         """Gather them.
 
         Args:
             snapshot: the vault.
             private: whether private notes may be named to whom the links are for.
-            kinds: the table of kinds. A type counts before a tag, a tag before a folder, the first kind before others.
         """
         self.snapshot = snapshot
         self.private = private
-        kind_of = _kinds(snapshot, tuple(kinds))
+        kind_of = _kinds(snapshot)
         self.by_path: Mapping[str, Entity] = {
             path: Entity(path, kind_of(note), _names(note), note.tags)
             for path, note in snapshot.notes.items()
@@ -274,20 +258,23 @@ class Entities:
         return shown
 
 
-def _kinds(snapshot: Snapshot, kinds: Sequence[EntityKind]) -> Callable[[Note], str]:
-    """A function that tells the kind of a note."""
-    types, tags, folders = (
-        {fold(value): one.name for one in reversed(kinds) for value in getattr(one, what)}
-        for what in ("types", "tags", "folders")
-    )
+def _kinds(snapshot: Snapshot) -> Callable[[Note], str]:
+    """A function that tells the kind of a note: by its type, else by a tag, else by the folders it lies in."""
+    kinds = [kind for kind in snapshot.kinds.all if kind.name not in _NO_ENTITIES]
+    folders, tags = ({word: row[0] for row in reversed(_USUAL) for word in row[column].split()} for column in (1, 2))
 
     def kind_of(note: Note) -> str:
-        if said := types.get(kind(note)):
+        said = snapshot.kinds.typed(note)
+        if said and said not in _NO_ENTITIES:
             return said
-        tagged = (tags.get(fold(tag).partition("/")[0]) for tag in note.tags)
-        lying = (folders.get(_NUMBER.sub("", part, count=1)) for part in reversed(fold(note.path).split("/")[:-1]))
-        found = next(filter(None, tagged), None) or next(filter(None, lying), None)
-        return found if found and note.path not in snapshot.maps else OTHER
+        found = (
+            *(kind.name for kind in kinds if tagged_as(note, kind.tags)),
+            *(tags.get(fold(tag).partition("/")[0]) for tag in note.tags),
+            *(kind.name for kind in kinds if lies_in(note, kind.folder)),
+            *(folders.get(_NUMBER.sub("", part, count=1)) for part in reversed(fold(note.path).split("/")[:-1])),
+        )
+        name = next(filter(None, found), None)
+        return name if name and note.path not in snapshot.maps else OTHER
 
     return kind_of
 
@@ -526,7 +513,7 @@ def suggest(
     done: set[str | None] = {names.resolve(link.target, source) for link in links} | {source}
     found: list[Suggestion] = []
     unclear: dict[str, Mention] = {}
-    weighed: dict[tuple[str, str, bool], tuple[float, str]] = {}
+    weighed: dict[tuple[str, str, bool, bool], tuple[float, str]] = {}
     for mention in entities.mentions(text):
         if mention.candidates:
             if mention.exact and done.isdisjoint(mention.candidates):
@@ -537,9 +524,10 @@ def suggest(
             continue
         written = text[mention.start : mention.end]
         goes_on = _goes_on(text[mention.end : mention.end + 2])
-        how = (mention.path, written, goes_on)
+        told = _beside(text, mention, entities.snapshot.kinds[mention.kind].keywords)
+        how = (mention.path, written, goes_on, told)
         if how not in weighed:
-            weighed[how] = _weigh(mention, written, evidence(mention, source), threshold, goes_on=goes_on)
+            weighed[how] = _weigh(mention, written, evidence(mention, source), threshold, goes_on=goes_on, told=told)
         score, why = weighed[how]
         link = f"[[{target}]]" if target == written else f"[[{target}|{written}]]"
         if score < threshold or ("|" in link and _in_row(text, mention.start)):
@@ -577,13 +565,23 @@ def _in_row(text: str, at: int) -> bool:
     return "|" in before[before.rfind("\n") + 1 :] + after.partition("\n")[0]
 
 
+def _beside(text: str, mention: Mention, keywords: Sequence[str]) -> bool:
+    """Whether one of some keywords stands near a mention, in the same line."""
+    if not keywords:
+        return False
+    before = text[max(0, mention.start - _NEAR) : mention.start].rpartition("\n")[2]
+    after = text[mention.end : mention.end + _NEAR].partition("\n")[0]
+    there = {stem(word) for word in words(f"{before} {after}")}
+    return any(wanted and wanted <= there for wanted in ({stem(word) for word in words(one)} for one in keywords))
+
+
 def _weigh(
-    mention: Mention, written: str, shown: tuple[int, Iterable[str]], threshold: float, *, goes_on: bool
+    mention: Mention, written: str, shown: tuple[int, Iterable[str]], threshold: float, *, goes_on: bool, told: bool
 ) -> tuple[float, str]:
     """The score of a mention, and why. Notes that leave the name unlinked are only counted as long as they matter."""
     linked, others = shown
     form = (1.0 if mention.exact else _OTHER_FORM) * (_GOES_ON if goes_on else 1.0)
-    weight = form * (linked + _SHOWN * _prior(mention, written))
+    weight = form * (linked + _SHOWN * (_TOLD if told else _prior(mention, written)))
     bearable = int(weight / threshold - linked - _SHOWN) if threshold > 0 else _MOST_HITS
     unlinked = sum(1 for _ in islice(others, max(0, bearable + 1)))
     why = f"{linked} other notes link it by this name, {unlinked} have the name without a link"

@@ -1,18 +1,23 @@
 """Works out what kept words mean for other notes: links, a synthesis, and what becomes of each project they touch."""
 
-from collections.abc import Collection, Sequence
+import re
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 
 from commands.capture import entry
-from commands.edits import Change, Draft, NotEditableError, TargetError
+from commands.edits import Change, Draft, NotEditableError, TargetError, create
 from commands.entities import Entities, evidence, suggest
+from commands.places import PlaceError, check_place
 from commands.routing import Candidate, Choice, Update, named, sentences
 from commands.survey import cite, is_open, status
+from commands.templates import fill, template_text
 from context.calendar import Calendar, moment
-from context.names import fold
-from context.note import Note, Task
-from context.scan import heading_paths
+from context.kinds import DAILY, Kind, tagged_as, type_of
+from context.names import base_of, fold
+from context.note import Link, Note, Task, parse
+from context.scan import heading_paths, scan
 from context.search import words as telling
-from context.vault import NoteGoneError, Vault
+from context.vault import NoteGoneError, Snapshot, Vault
 
 # Headings under which projects keep what happened, and what comes next.
 LOG_HEADINGS = frozenset({"log", "progress", "history", "journal", "updates", "project log", "work log"})
@@ -25,6 +30,7 @@ _LOG_CHARS = 240
 _SYNTHESIS_CHARS = 1000
 # A task of one telling word ("Clean") is named by chance.
 _TASK_WORDS = 2
+_TAG = re.compile(r"(?<![^\s(])#([^\s#,.;:!?()\[\]]+)")
 
 
 def filing(
@@ -40,6 +46,8 @@ def filing(
     synthesis: str = "",
 ) -> list[Change]:
     """The changes that file words which were kept in the note of the day. Nothing is guessed: who reads them decides.
+
+    A link to a note that is not there, with a kind as a tag beside it, asks for that note (see `new_notes`).
 
     Without a choice the rule is: every project the person named gets the sentences that name it as a line in its log,
     and those of its open tasks are ticked of which all telling words were said. With one, what was chosen comes to it.
@@ -72,7 +80,68 @@ def filing(
         said = _short(update.log or _about(entities, words, one.note.path)) + (f" ({source})" if source else "")
         done = {task for where, task in choice.finished if where == one.note.path} if choice else set()
         add(_project(vault, one.note, calendar, words, said, update, done, len(changes) + 1))
+    for kind, title, line in new_notes(vault.snapshot, words):
+        said = _short(" ".join(line.split())) + (f" ({source})" if source else "")
+        add(_new(vault, kind, title, calendar, said, len(changes) + 1))
     return changes
+
+
+def new_notes(snapshot: Snapshot, words: str) -> list[tuple[Kind, str, str]]:
+    """The notes that words ask for: kind, title and line of each link to no note with a kind's name or tag beside it.
+
+    The tag goes with the nearest such link of its line. Only kinds with a folder or a template are made.
+    """
+    kinds = [kind for kind in snapshot.kinds.all if (kind.folder or kind.template) and kind.name != DAILY]
+    found: dict[str, tuple[Kind, str, str]] = {}
+    for line in words.splitlines():
+        missing = [link for link in scan(line).links if _is_new(snapshot, link)]
+        for tag in _TAG.finditer(line) if missing else ():
+            said = fold(tag[1])
+            kind = next((one for one in kinds if said in {fold(own) for own in (one.name, *one.tags)}), None)
+            if kind is not None:
+                link = min(missing, key=lambda one: min(abs(tag.start() - one.end), abs(one.start - tag.end())))
+                found.setdefault(fold(link.target), (kind, link.target, line))
+    return list(found.values())
+
+
+def _is_new(snapshot: Snapshot, link: Link) -> bool:
+    target = link.target.strip()
+    return bool(target) and snapshot.names.resolve(target, "") is None and fold(target) not in snapshot.aliases
+
+
+def _new(vault: Vault, kind: Kind, title: str, calendar: Calendar, said: str, number: int) -> Change | None:
+    """A new note of a kind, from its template: with its type, its tags, and a first line in its log if it has one."""
+    name = title.strip().removesuffix(".md")
+    path = f"{kind.folder}/{name}.md" if kind.folder and "/" not in name else f"{name}.md"
+    settings = vault.snapshot.settings
+    text = fill(template_text(vault, kind.template), base_of(path), calendar.now, settings)
+    try:
+        check_place(vault.root, path, new=True)
+        if kind.types and type_of(parse(path, text.encode())) not in kind.types:
+            text = _edited(path, text, lambda draft: draft.set_property("type", kind.types[0]))
+        for tag in kind.tags:
+            if not tagged_as(parse(path, text.encode()), (tag,)):
+                text = _edited(path, text, partial(_tag, tag=tag))
+        log = _heading(parse(path, text.encode()), LOG_HEADINGS)
+        if log:
+            text = _edited(path, text, lambda draft: draft.append_to(log, f"- {calendar.today.isoformat()}: {said}"))
+    except PlaceError:
+        return None
+    except (NotEditableError, TargetError):
+        pass  # a template that cannot be read as a note is used as it is
+    why = f"new {kind.name}" + (f", from {kind.template}" if kind.template else "")
+    return create(path, text, why=why, number=number)
+
+
+def _tag(draft: Draft, tag: str) -> None:
+    name = next((name for name in draft.note.properties if fold(name) == "tags"), "tags")
+    draft.add_to_property(name, tag)
+
+
+def _edited(path: str, text: str, edit: Callable[[Draft], None]) -> str:
+    draft = Draft(path, text.encode())
+    edit(draft)
+    return draft.change().apply(text.encode()).decode()
 
 
 def synthesis_of(answer: str) -> str:

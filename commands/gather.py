@@ -7,12 +7,13 @@ from functools import cached_property
 from commands.survey import Survey, heading_at, is_template, survey, unwell
 from context.assemble import Passage
 from context.calendar import Calendar
+from context.fit import Fit
 from context.index import Hit
-from context.maps import Step, walk
+from context.maps import Member, Step, walk
 from context.members import members_of
 from context.names import base_of, fold
 from context.note import Note
-from context.passage import Piece, cut
+from context.passage import Piece, cut, pieces
 from context.search import named, search, words
 from context.vault import NoteGoneError, Snapshot, Vault
 
@@ -23,6 +24,17 @@ _MOST_NOTES = 40
 _MOST_TASKS = 60
 _MOST_HITS = 80
 _MOST_MAPS = 4
+# The walk over maps: so many notes and so far outward; a map in a map in a map is three steps away.
+_MOST_STEPS = 120
+_DEPTH = 3
+# A place in a map that says at least this share of what was asked fits; below, the words meet by chance.
+_FITS = 0.2
+# So many that fit come before the sections of the map.
+_MOST_FITTING = 4
+# A piece of a map of which links are at least this share is a list of links.
+_LINKS_SHARE = 0.4
+# How a note begins, in tokens (bytes/4): what stands for a section of a map. Thirty take less than 2,000 with names.
+_LEAD_TOKENS = 40
 
 # The order in which lanes are sent: what rarely changes first, so that the KV cache keeps its prefix.
 ORDER = ("maps", "systems", "search", "note", "projects", "changed", "tasks", "recent")
@@ -94,6 +106,11 @@ class Gathering:
             except NoteGoneError:
                 self.texts[path] = None
         return self.texts[path]
+
+    def known_text(self, path: str) -> str:
+        """The text of a note when it is still the one of the snapshot, whose offsets it then has; else ""."""
+        read = self.read(path)
+        return read[1] if read is not None and read[0].digest == self.notes[path].digest else ""
 
     def pieces(
         self, path: str, *, properties: bool = False, limit: int = PASSAGE_TOKENS
@@ -207,35 +224,75 @@ def _search(g: Gathering) -> Iterator[Passage]:
 
 
 def _maps(g: Gathering) -> Iterator[Passage]:
+    """What fits the words around the maps, and the beginning of one note of each section of the first map.
+
+    The few that fit best come before the sections and the others behind them: so a small budget holds what was asked
+    for, and a larger one also what else there is.
+    """
     starts = fitting_maps(g)
+    gathered = _gathered(g)
     by_path: dict[str, Hit] = {}
     for hit in g.hits:
         by_path.setdefault(hit.path, hit)
-    members = members_of(g.snapshot, g.calendar)
+    best = g.hits[0].score if g.hits else 1.0
+    fit = Fit(g.text, g.snapshot, g.known_text, gathered, {path: hit.score / best for path, hit in by_path.items()})
     steps = walk(
         starts,
-        g.snapshot.notes,
+        g.notes,
         g.snapshot.graph,
         is_map=g.snapshot.maps,
-        gathered=lambda path: members.of(path).members,
-        limit=_MOST_NOTES,
+        gathered=gathered,
+        fit=fit,
+        limit=_MOST_STEPS,
+        depth=_DEPTH,
     )
+    asked = bool(words(g.text))
+    fitting = 0
     for step in steps:
-        if g.snapshot.notes[step.path].is_text:
-            yield from _member(g, step, by_path.get(step.path))
+        if not g.snapshot.notes[step.path].is_text:
+            continue
+        fits = step.fit >= _FITS or step.path in by_path if asked else fitting < _MOST_NOTES
+        fitting += fits
+        ahead = fits and fitting <= (_MOST_FITTING if asked else 1)
+        if fits:
+            yield from _member(g, step, by_path.get(step.path), 2.0 if ahead else 0.0)
+        if step.first and not ahead:
+            for note, text, piece in _lead(g, step.path):
+                yield _passage(note, text, piece, "maps", 1.0 + step.weight, _why(g, step), step.via)
 
 
-def _member(g: Gathering, step: Step, hit: Hit | None) -> Iterator[Passage]:
+def _gathered(g: Gathering) -> Callable[[str], Iterable[Member]]:
+    members = members_of(g.snapshot, g.calendar)
+    return lambda path: members.of(path).members
+
+
+def _why(g: Gathering, step: Step) -> str:
+    return "map of content" if step.path in g.snapshot.maps else "gathered by a map"
+
+
+def _member(g: Gathering, step: Step, hit: Hit | None, ahead: float) -> Iterator[Passage]:
     """What a note on the walk gives: the chunk that fits the words, else how it begins."""
-    why = "map of content" if step.path in g.snapshot.maps else "gathered by a map"
-    score = step.weight * (2.0 if hit else 1.0)
+    score = ahead + step.weight
     read = g.read(step.path)
     if hit and hit.end > hit.start and read is not None and read[0].digest == g.snapshot.notes[step.path].digest:
         heading = tuple(part for part in hit.heading.split(" > ") if part)
-        yield _passage(*read, Piece(heading, hit.start, hit.end), "maps", score, f"{why}; fits the words", step.via)
+        why = f"{_why(g, step)}; fits the words"
+        yield _passage(*read, Piece(heading, hit.start, hit.end), "maps", score, why, step.via)
         return
     for note, text, piece in g.pieces(step.path, properties=step.path not in g.snapshot.maps)[:1]:
-        yield _passage(note, text, piece, "maps", score, why, step.via)
+        yield _passage(note, text, piece, "maps", score, _why(g, step), step.via)
+
+
+def _lead(g: Gathering, path: str) -> Iterator[tuple[Note, str, Piece]]:
+    """The beginning of a note in a few lines, more than a heading; nothing when it has no such lines."""
+    read = g.read(path)
+    if read is None:
+        return
+    for piece in pieces(*read, limit=_LEAD_TOKENS):
+        lines = read[1][piece.start : piece.end].splitlines()
+        if any(line.strip() and not line.startswith("#") for line in lines):
+            yield (*read, piece)
+            return
 
 
 def fitting_maps(g: Gathering) -> list[tuple[str, float]]:
@@ -269,12 +326,23 @@ def fitting_maps(g: Gathering) -> list[tuple[str, float]]:
                     scores[source] = scores.get(source, 0.0) + voice
     chosen = sorted(scores.items(), key=lambda pair: (-pair[1], pair[0]))[:_MOST_MAPS]
     top = chosen[0][1] if chosen else 1.0
-    return [(path, score / top if top else 1.0) for path, score in chosen]
+    weighed = {path: score / top if top else 1.0 for path, score in chosen}
+    if g.open_note in maps:  # where the person stands, before all others
+        weighed = {g.open_note: 1.0, **weighed} | {g.open_note: 1.0}
+    return list(weighed.items())
 
 
 def _note(g: Gathering) -> Iterator[Passage]:
+    is_map = g.open_note in g.snapshot.maps
     for index, (note, text, piece) in enumerate(g.pieces(g.open_note, properties=True) if g.open_note else ()):
-        yield _passage(note, text, piece, "note", 100 - index, "the open note")
+        # Lists of links say less than the notes behind them, and the walk over maps begins there.
+        if not (is_map and _mostly_links(note, piece)):
+            yield _passage(note, text, piece, "note", 100 - index, "the open note")
+
+
+def _mostly_links(note: Note, piece: Piece) -> bool:
+    linked = sum(one.end - one.start for one in note.links if piece.start <= one.start and one.end <= piece.end)
+    return linked >= (piece.end - piece.start) * _LINKS_SHARE
 
 
 WAYS: Mapping[str, Callable[[Gathering], Iterable[Passage]]] = {

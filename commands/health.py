@@ -6,11 +6,13 @@ from datetime import timedelta
 from typing import Any
 
 from commands.survey import ACTIVE, FINISHED, Survey, is_template, status
+from commands.templates import template_path
 from context.graph import cycles
+from context.kinds import PROJECT
 from context.names import base_of
 from context.note import Note
 from context.query import dated
-from context.vault import Snapshot, kind
+from context.vault import Snapshot
 
 # An active project without a dated trace for this long is stale.
 _STALE = timedelta(days=21)
@@ -26,6 +28,7 @@ KINDS = {
     "unresolved_link": ("warning", "Write the missing note, or correct the link."),
     "overdue_task": ("warning", "Do it, or give it another day."),
     "overdue_project": ("warning", "Give it another due date, or close it."),
+    "missing_template": ("warning", "Write the template, or correct its path in the configuration (kinds)."),
     "stale_project": ("warning", "Log where it stands, or set its status to blocked or done."),
     "started_before_prerequisite": ("warning", "Finish the prerequisite first, or correct the status of one of them."),
     "ambiguous_name": ("notice", "Links by bare name reach only one of them; write the folder in the link."),
@@ -57,6 +60,7 @@ def check(snapshot: Snapshot, notes: Mapping[str, Note], survey: Survey) -> list
         *_work(snapshot, own.values(), survey),
         *_prerequisites(snapshot, own),
         *_places(snapshot, own),
+        *_templates(snapshot),
     ]
     order = list(KINDS)
     return sorted(found, key=lambda one: (order.index(one.kind), one.path, one.message))
@@ -89,7 +93,7 @@ def _work(snapshot: Snapshot, notes: Iterable[Note], survey: Survey) -> Iterator
         if project.due and project.due < survey.today:
             yield Finding("overdue_project", project.note.path, f"was due on {project.due}")
     for note in notes:
-        if kind(note) != "project" or status(note) not in ACTIVE:
+        if status(note) not in ACTIVE or snapshot.kind(note) != PROJECT:
             continue
         days = [dated(snapshot, note)]
         days += [
@@ -103,14 +107,14 @@ def _work(snapshot: Snapshot, notes: Iterable[Note], survey: Survey) -> Iterator
 
 
 def _prerequisites(snapshot: Snapshot, notes: Mapping[str, Note]) -> Iterator[Finding]:
-    needs = {path: prerequisites(snapshot, note) for path, note in notes.items() if kind(note) == "project"}
+    needs = {path: prerequisites(snapshot, note) for path, note in notes.items() if snapshot.kind(note) == PROJECT}
     for knot in cycles(needs):
         names = " → ".join(base_of(path) for path in [*knot, knot[0]])
         yield Finding("prerequisite_cycle", knot[0], f"these projects wait for each other: {names}")
     for path, needed in needs.items():
         for one in needed:
             other = snapshot.notes[one]
-            if status(notes[path]) in ACTIVE and kind(other) == "project" and status(other) not in FINISHED:
+            if status(notes[path]) in ACTIVE and snapshot.kind(other) == PROJECT and status(other) not in FINISHED:
                 state = status(other) or "without a status"
                 message = f"is active, but its prerequisite {base_of(one)} is {state}"
                 yield Finding("started_before_prerequisite", path, message)
@@ -133,6 +137,12 @@ def _places(snapshot: Snapshot, notes: Mapping[str, Note]) -> Iterator[Finding]:
         linked = snapshot.graph.back.get(path) or snapshot.graph.out.get(path)
         if not linked and not snapshot.settings.period(path) and path not in snapshot.maps and note.is_text:
             yield Finding("orphan", path, "neither links to a note nor is linked from one")
+
+
+def _templates(snapshot: Snapshot) -> Iterator[Finding]:
+    for kind in snapshot.kinds.all:
+        if kind.template and template_path(snapshot, kind.template) is None:
+            yield Finding("missing_template", "", f"the template of {kind.name} is not there: {kind.template}")
 
 
 def counted(findings: Iterable[Finding]) -> dict[str, list[Finding]]:

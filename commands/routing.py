@@ -8,11 +8,12 @@ from typing import Any
 
 from commands.entities import Entities
 from commands.survey import FINISHED, is_open, is_template, status
+from context.kinds import PROJECT
 from context.names import base_of, fold
 from context.note import Note, Task
 from context.scan import scan
 from context.search import search
-from context.vault import Snapshot, Vault, kind
+from context.vault import Snapshot, Vault
 
 # So many projects and tasks are put before a model: more would crowd the window, and it chooses worse among many.
 MOST_PROJECTS = 6
@@ -142,7 +143,7 @@ def _open(snapshot: Snapshot, path: str) -> bool:
     note = snapshot.notes.get(path)
     return (
         note is not None
-        and kind(note) == "project"
+        and snapshot.kind(note) == PROJECT
         and status(note) not in FINISHED
         and not is_template(snapshot, path)
     )
@@ -160,7 +161,7 @@ def states(snapshot: Snapshot, *, private: bool = True) -> tuple[str, ...]:
         said = note.properties.get("status")
         if not isinstance(said, str) or not 0 < len(said.strip()) <= _STATE_CHARS or (note.private and not private):
             continue
-        if kind(note) == "project":
+        if snapshot.kind(note) == PROJECT:
             counted[said] = counted.get(said, 0) + 1
     return tuple(sorted(counted, key=lambda word: (-counted[word], word))[:_MOST_STATES])
 

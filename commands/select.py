@@ -12,6 +12,8 @@ from context.note import Note
 from context.query import Scope, select
 from context.vault import NoteGoneError, Vault
 
+# The part of the budget that is kept for the note the person has open.
+_NOTE = 0.25
 # Far above any score there is.
 _MOST_SCORE = 1e9
 
@@ -66,7 +68,9 @@ def gathering(vault: Vault, wanted: Selection) -> Gathering:
     snapshot = vault.snapshot
     notes = select(snapshot, wanted.scope)
     if not wanted.private:  # as if they did not exist: no map leads through them, no check speaks of them
-        snapshot = replace(snapshot, notes=_public(snapshot.notes))
+        if "public" not in snapshot.kept:  # what is worked out from it is kept apart, too
+            snapshot.kept["public"] = replace(snapshot, notes=_public(snapshot.notes), kept={})
+        snapshot = snapshot.kept["public"]
         notes = _public(notes)
     return Gathering(
         vault=vault,
@@ -109,7 +113,9 @@ def build(vault: Vault, cache: Cache, wanted: Selection, ready: Gathering | None
         if kept is not None and all(_stands(ready, passage) for passage in kept[0].passages):
             return Selected(kept[0], ready, kept[1], cached=True)
     ways = ["note", *wanted.gather] if wanted.open_note else list(wanted.gather)
-    shares = {"note": 0.25, **wanted.gather} if wanted.open_note else wanted.gather
+    # The open note takes its part from all others alike: the last of them would find nothing left.
+    beside = {"note": _NOTE} | {way: part * (1 - _NOTE) for way, part in wanted.gather.items()}
+    shares = beside if wanted.open_note else wanted.gather
     context = assemble(gather(ways, ready), wanted.budget, shares=shares, order=ORDER, counter=wanted.counter)
     receipt = context.receipt()
     text = {"passages": [asdict(passage) for passage in context.passages], "receipt": receipt}
@@ -127,7 +133,7 @@ def _request_digest(ready: Gathering, wanted: Selection) -> str:
         RECEIPT_SCHEMA,
         ready.snapshot.digest,
         repr(ready.snapshot.settings),
-        sorted(ready.snapshot.moc_types),
+        repr(ready.snapshot.kinds),
         wanted.text,
         list(wanted.gather.items()),
         wanted.budget,

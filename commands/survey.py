@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from context.calendar import Calendar, iso_date
+from context.kinds import DAILY, PROJECT, SYSTEM
 from context.names import base_of, fold
 from context.note import Note, Task
 from context.query import dated
-from context.vault import Snapshot, kind
+from context.vault import Snapshot
 
 ACTIVE = frozenset({"active", "in progress", "in-progress", "doing", "started", "ongoing"})
 BLOCKED = frozenset({"blocked", "waiting", "on hold", "on-hold", "stuck"})
 FINISHED = frozenset({"done", "completed", "complete", "finished", "archived", "cancelled", "canceled", "dropped"})
-SYSTEM_TYPES = ("hardware", "system", "infrastructure", "service", "server", "device")
 WELL = frozenset({"running", "ok", "active", "online", "healthy", "up", "stable"})
 RETIRED = frozenset({"retired", "sold", "archived", "decommissioned", "off"})
 # A task is soon due within a week.
@@ -91,9 +91,9 @@ def survey(
         today=calendar.today,
         recent=recent,
         late=late,
-        projects=_projects(own.values()),
+        projects=_projects(snapshot, own.values()),
         tasks=_tasks(own.values(), calendar.today),
-        systems=_systems(own.values()),
+        systems=_systems(snapshot, own.values()),
         changed=_changed(snapshot, own, calendar, recent_days, since),
     )
 
@@ -103,9 +103,12 @@ def is_template(snapshot: Snapshot, path: str) -> bool:
     settings = snapshot.settings
     if settings.templates and path.startswith(settings.templates + "/"):
         return True
-    return path.removesuffix(".md") in {
-        period.template.removesuffix(".md") for period in (settings.daily, settings.weekly, settings.monthly)
-    }
+    named: frozenset[str] | None = snapshot.kept.get("templates")
+    if named is None:  # it is asked of every note
+        templates = [one.template for one in (settings.daily, settings.weekly, settings.monthly)]
+        templates += [one.template for one in snapshot.kinds.all]
+        named = snapshot.kept["templates"] = frozenset(name.removesuffix(".md") for name in templates)
+    return path.removesuffix(".md") in named
 
 
 def _recent(
@@ -118,7 +121,7 @@ def _recent(
             period[1]
             if period and period[0] == "daily"
             else iso_date(note.properties.get("date"))
-            if kind(note) == "daily"
+            if snapshot.kind(note) == DAILY
             else None
         )
         if day is not None:
@@ -141,11 +144,11 @@ def status(note: Note) -> str:
     return fold(value.strip()) if isinstance(value, str) else ""
 
 
-def _projects(notes: Iterable[Note]) -> tuple[Project, ...]:
+def _projects(snapshot: Snapshot, notes: Iterable[Note]) -> tuple[Project, ...]:
     found = [
         Project(note, status(note), iso_date(note.properties.get("due")), next_action(note))
         for note in notes
-        if kind(note) == "project" and status(note) in ACTIVE | BLOCKED
+        if status(note) in ACTIVE | BLOCKED and snapshot.kind(note) == PROJECT
     ]
     return tuple(sorted(found, key=lambda one: (one.due or date.max, one.note.path)))
 
@@ -180,8 +183,8 @@ def _tasks(notes: Iterable[Note], today: date) -> tuple[DueTask, ...]:
     return tuple(sorted(found, key=lambda one: (one.day, one.note.path, one.task.start)))
 
 
-def _systems(notes: Iterable[Note]) -> tuple[Note, ...]:
-    found = [note for note in notes if kind(note) in SYSTEM_TYPES and status(note) not in RETIRED]
+def _systems(snapshot: Snapshot, notes: Iterable[Note]) -> tuple[Note, ...]:
+    found = [note for note in notes if snapshot.kind(note) == SYSTEM and status(note) not in RETIRED]
     return tuple(sorted(found, key=lambda note: (status(note) in WELL, note.path)))
 
 

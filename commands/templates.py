@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from context.calendar import moment
 from context.names import base_of, fold
 from context.obsidian import ObsidianSettings
-from context.vault import NoteGoneError, Vault
+from context.vault import NoteGoneError, Snapshot, Vault
 
 # {{title}}, {{date}}, {{time:HH:mm}}, {{date+1d:YYYY-MM-DD}}, {{yesterday}}, {{tomorrow}}
 _BLANK = re.compile(
@@ -56,14 +56,18 @@ def _shifted(when: datetime, shift: str) -> datetime:
     return when
 
 
-def template_text(vault: Vault, name: str) -> str:
-    """The text of a template that the vault's settings name, "" when there is none."""
+def template_path(snapshot: Snapshot, name: str) -> str | None:
+    """The note that a template's name or path means, None when there is none."""
     if not name:
-        return ""
-    snapshot = vault.snapshot
+        return None
     wanted = fold(name.strip("/").removesuffix(".md"))
     path = next((path for path in snapshot.notes if fold(path.removesuffix(".md")) == wanted), None)
-    path = path or snapshot.names.resolve(base_of(name.strip("/")), "")
+    return path or snapshot.names.resolve(base_of(name.strip("/")), "")
+
+
+def template_text(vault: Vault, name: str) -> str:
+    """The text of a template that the settings name, "" when there is none."""
+    path = template_path(vault.snapshot, name)
     try:
         return vault.text(path)[1].removeprefix("\ufeff") if path else ""
     except NoteGoneError:

@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from context.kinds import MAP
 from context.maps import Member
 from context.members import Members, Unsupported
 
@@ -79,11 +80,13 @@ def find(members: Members, name: str) -> Map:
         )
     why = snapshot.maps.get(path)
     if why is None:
-        types = "".join(f"`type: {one}`, " for one in sorted(snapshot.moc_types))
+        kind = snapshot.kinds[MAP]
+        signs = [*(f"`type: {one}`" for one in sorted(kind.types)), *(f"#{one}" for one in kind.tags[:1])]
+        signs += [f"the folder {kind.folder}"] if kind.folder else []
         raise NoMapError(
             "this is a note, but no map of content",
-            f"A note is a map by {types}#moc, a name such as @Topic, Topic MOC, Map of …, Index or Home, the name of "
-            "its folder, a folder Maps, or ten links and more with little prose.",
+            f"A note is a map by {', '.join([*signs, 'a name'])} such as @Topic, Topic MOC, Map of …, Index or Home, "
+            "the name of its folder, a folder Maps, or ten links and more with little prose.",
         )
     missing = snapshot.graph.unresolved.get(path, ())
     gathered = members.of(path)

@@ -1,11 +1,11 @@
 """Maps of content: which notes are maps, and the walk outward from them."""
 
 import heapq
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from context.graph import Graph
+from context.kinds import Kind, lies_in, tagged_as, type_of
 from context.names import base_of, fold, folder_of
 from context.note import Note
 
@@ -15,6 +15,11 @@ _HUB_LINKS = 10
 _HUB_DENSITY = 0.08
 # An average English word with its blank, in characters: the length of a text over this is its number of words.
 _WORD = 6
+# A note that more of the notes link to than this share, and than this many, is known to all and leads nowhere.
+_HUB_SHARE = 0.1
+_HUB_BACKLINKS = 50
+# After so many members of a section the next weighs half.
+_TURNS = 20
 _MAP_FOLDERS = ("maps", "categories", "mocs")
 
 
@@ -40,28 +45,38 @@ class Step:
 
     Attributes:
         path: the note.
-        weight: 1.0 for a map the walk began at, less with each step outward and each place down a section.
+        weight: 1.0 for the map the walk began at; less with each step outward and each place down a section, the less
+            so the better the note's place fits.
         via: the map that led here and its section, as "path" or "path#section"; "" for a beginning.
         depth: steps from the beginning.
+        fit: how well its place in that map fits what is looked for, in 0..1.
+        first: it stands for its section of the first map that the walk began at.
     """
 
     path: str
     weight: float
     via: str
     depth: int
+    fit: float = 0.0
+    first: bool = False
 
 
-def map_reason(
-    note: Note, out: Mapping[str, tuple[str, ...]], types: frozenset[str] = frozenset({"moc", "map"})
-) -> str:
-    """Why a note is a map of content, in a few words; "" when it is none."""
+def map_reason(note: Note, out: Mapping[str, tuple[str, ...]], kind: Kind) -> str:
+    """Why a note is a map of content, in a few words; "" when it is none.
+
+    Args:
+        note: the note.
+        out: what notes link to.
+        kind: what makes one; names and links do as well.
+    """
     if not note.is_text:
         return note.path.rpartition(".")[2]
-    kind = note.properties.get("type")
-    if isinstance(kind, str) and kind.casefold() in types:
-        return f"type: {kind}"
-    if any(tag.casefold() in {"moc", "map-of-content"} for tag in note.tags):
-        return "tagged #moc"
+    if type_of(note) in kind.types:
+        return f"type: {note.properties['type'].strip()}"
+    if tagged_as(note, kind.tags):
+        return f"tagged #{kind.tags[0]}"
+    if lies_in(note, kind.folder):
+        return f"in the folder {kind.folder}"
     return _named_as_map(note.path) or _hub_reason(note, out)
 
 
@@ -102,16 +117,18 @@ def walk(
     *,
     is_map: Mapping[str, str],
     gathered: Callable[[str], Iterable[Member]],
+    fit: Callable[[str, Member], float] = lambda _, __: 0.0,
     limit: int = 200,
     decay: float = 0.5,
     depth: int = 2,
 ) -> list[Step]:
     """Walk outward from maps, best first, and give the notes reached by falling weight.
 
-    Within a map the sections take turns, so that each is represented before any gives its second member; that keeps a
-    hub of thousands of links fair and the walk bounded by `limit`. Maps found on the way are opened in turn; the links
-    of an ordinary note count half. A note keeps the best weight that reached it; cycles end because no note is opened
-    twice.
+    Within a map the sections take turns, the best fitting member of each first. One note of every section of the first
+    map has its place kept, however much else fits: so a hub of thousands of links stays fair, and the walk is bounded
+    by `limit`. Maps found on the way are opened in turn; the links of an ordinary note count half. A note that much of
+    the vault links to says little by what it links to: it is reached and not opened. A note keeps the best weight that
+    reached it; cycles end because no note is opened twice.
 
     Args:
         starts: maps to begin with and their weights in 0..1.
@@ -119,45 +136,63 @@ def walk(
         graph: their links.
         is_map: path → reason, for every map (see `map_reason`).
         gathered: what a map gathers, in its order (see `context.members`).
+        fit: how well a member's place in a map fits what is looked for, in 0..1.
         limit: how many notes are returned at most.
-        decay: factor per step outward.
+        decay: factor per step outward, of a member that does not fit at all.
         depth: steps outward at most.
     """
-    queue: list[tuple[float, int, str, str]] = []
     best: dict[str, Step] = {}
-    for path, weight in starts:
-        heapq.heappush(queue, (-weight, 0, path, ""))
-    while queue and len(best) < limit:
-        negative, far, path, via = heapq.heappop(queue)
+    kept: dict[str, Step] = {}  # one note of each section, until the walk comes to it by itself
+    queue = [(-weight, 0, place, Step(path, weight, "", 0)) for place, (path, weight) in enumerate(starts)]
+    heapq.heapify(queue)
+    pushed = len(queue)
+    known_by_all = max(_HUB_BACKLINKS, len(graph.out) * _HUB_SHARE)
+    while queue and len(best) + len(kept) < limit:
+        _, far, _, step = heapq.heappop(queue)
+        path = step.path
         if path in best or path not in notes:
             continue
-        best[path] = Step(path, -negative, via, far)
-        if far >= depth:
+        best[path] = replace(step, first=kept.pop(path, None) is not None)
+        if far >= depth or (far and len(graph.back.get(path, ())) > known_by_all):
             continue
         # A note that is no map is context for its map, not a map of its own: its links count half.
         fade = decay if path in is_map else decay / 2
-        told = _in_turns(gathered(path)) if path in is_map else _links(graph, path)
-        for place, (target, section) in enumerate(told):
-            if place >= limit:
-                break
-            if target in notes and target not in best:
-                step = f"{path}#{section}" if section else path
-                heapq.heappush(queue, (negative * fade / (1 + place / 50), far + 1, target, step))
-    return list(best.values())
+        told = gathered(path) if path in is_map else _links(graph, path)
+        steps: list[tuple[int, Step]] = []
+        for turn, member, fits in _in_turns((one for one in told if one.path in notes), path, fit):
+            weight = step.weight * (fade + (1 - fade) * fits) / (1 + turn / _TURNS)
+            via = f"{path}#{member.section}" if member.section else path
+            steps.append((turn, Step(member.path, weight, via, far + 1, fits)))
+        if len(best) == 1 and not far:
+            kept = _one_of_each((one for _, one in steps), notes, limit * 3 // 4)
+        for _, one in heapq.nsmallest(limit, steps, key=lambda pair: (-pair[1].weight, pair[0])):
+            if one.path not in best:
+                pushed += 1
+                heapq.heappush(queue, (-one.weight, one.depth, pushed, one))
+    steps_taken = [*best.values(), *(replace(one, first=True) for one in kept.values())]
+    return sorted(steps_taken, key=lambda step: -step.weight)
 
 
-def _links(graph: Graph, path: str) -> Iterator[tuple[str, str]]:
-    return ((target, "") for target in graph.out.get(path, ()))
+def _links(graph: Graph, path: str) -> Iterator[Member]:
+    return (Member(target, "", "link") for target in graph.out.get(path, ()))
 
 
-def _in_turns(members: Iterable[Member]) -> Iterator[tuple[str, str]]:
-    """Members section by section in turns: the first of each, then the second of each."""
-    sections: dict[str, deque[str]] = {}
+def _in_turns(
+    members: Iterable[Member], path: str, fit: Callable[[str, Member], float]
+) -> Iterator[tuple[int, Member, float]]:
+    """Members section by section in turns: the best fitting of each, then the second of each, with turn and fit."""
+    sections: dict[str, list[tuple[Member, float]]] = {}
     for member in members:
-        sections.setdefault(member.section, deque()).append(member.path)
-    waiting = deque(sections.items())
-    while waiting:
-        section, paths = waiting.popleft()
-        yield paths.popleft(), section
-        if paths:
-            waiting.append((section, paths))
+        sections.setdefault(member.section, []).append((member, fit(path, member)))
+    queues = [sorted(section, key=lambda pair: -pair[1]) for section in sections.values()]
+    for turn in range(max(map(len, queues), default=0)):
+        yield from ((turn, *section[turn]) for section in queues if turn < len(section))
+
+
+def _one_of_each(steps: Iterable[Step], notes: Mapping[str, Note], most: int) -> dict[str, Step]:
+    """The first note of each section that can be quoted, by path."""
+    found: dict[str, Step] = {}
+    for step in steps:
+        if len(found) < most and notes[step.path].is_text:
+            found.setdefault(step.via, step)
+    return {step.path: step for step in found.values()}

@@ -55,9 +55,21 @@ def cut(
         count: the token counter.
         properties: let the first piece begin with the frontmatter.
     """
+    return list(pieces(note, text, limit=limit, count=count, properties=properties))
+
+
+def pieces(
+    note: Note,
+    text: str,
+    *,
+    limit: int = PASSAGE_TOKENS,
+    count: Callable[[str], int] = bytes4,
+    properties: bool = False,
+) -> Iterator[Piece]:
+    """What `cut` gives, one by one: for those who need the first alone."""
     begin = 0 if properties else note.body
     spots = [(start, path) for start, path in heading_paths(note.headings) if start >= begin]
-    return list(_section(text, begin, len(text), (), spots, limit, count))
+    return _section(text, begin, len(text), (), spots, limit, count)
 
 
 def _section(

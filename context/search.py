@@ -13,6 +13,9 @@ _LINK = re.compile(r"\[\[([^\[\]\n|#]{1,300})(?:[|#][^\[\]\n]{0,300})?\]\]")
 # A question longer than this many words is searched by its first ones: bm25 gains nothing more from the rest.
 _MOST_WORDS = 48
 
+# What is left of a word without its ending has at least so many characters.
+_STEM = 3
+
 # Words that carry no subject. English, since bm25 already damps common words of any language by their frequency.
 STOP_WORDS = frozenset(
     """
@@ -30,6 +33,15 @@ def words(text: str) -> list[str]:
     found = list(dict.fromkeys(fold(word) for word in _WORD.findall(composed)))
     telling = [word for word in found if word not in STOP_WORDS and len(word) > 1]
     return (telling or found)[:_MOST_WORDS]
+
+
+def stem(word: str) -> str:
+    """A folded word without the endings that English adds to it: enough to see "hives" and "hive" as one."""
+    for ending, instead in (("ies", "y"), ("sses", "ss"), ("ings", ""), ("ing", ""), ("ed", ""), ("s", "")):
+        if word.endswith(ending) and not word.endswith("ss") and len(word) - len(ending) >= _STEM:
+            word = word.removesuffix(ending) + instead
+            break
+    return word[:-1] if word.endswith("e") and len(word) > _STEM else word
 
 
 def expression(terms: Iterable[str]) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 from context import graph as graphs
 from context.graph import Graph
 from context.index import Hit, Index, Stored
+from context.kinds import KINDS, MAP, Kind, Kinds, type_of
 from context.maps import map_reason
 from context.names import Names, fold
 from context.note import Note, decode, parse
@@ -56,13 +57,13 @@ class VaultOptions:
         settings_folder: the app's configuration folder in the vault.
         private_tags: tags that make a note private.
         private_folders: folders whose notes are private, as vault paths.
-        moc_types: values of the property `type` that make a note a map of content.
+        kinds: of notes, see `context.kinds`.
     """
 
     settings_folder: str = ".obsidian"
     private_tags: frozenset[str] = frozenset({"private"})
     private_folders: tuple[str, ...] = ()
-    moc_types: frozenset[str] = frozenset({"moc", "map"})
+    kinds: tuple[Kind, ...] = KINDS
 
     @property
     def fingerprint(self) -> str:
@@ -81,7 +82,7 @@ class Snapshot:
         graph: who links to whom.
         settings: the vault's own settings.
         changed_at: note → when its text was last seen to change; notes known since the first index are absent.
-        moc_types: see `VaultOptions`.
+        kinds: of its notes.
         kept: what others worked out from this snapshot and may use again, by their own keys; it goes with the snapshot.
     """
 
@@ -91,7 +92,7 @@ class Snapshot:
     graph: Graph
     settings: ObsidianSettings
     changed_at: Mapping[str, float]
-    moc_types: frozenset[str]
+    kinds: Kinds
     kept: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
@@ -106,7 +107,8 @@ class Snapshot:
     @cached_property
     def maps(self) -> Mapping[str, str]:
         """Every map of content with the reason why it is one."""
-        found = ((path, map_reason(note, self.graph.out, self.moc_types)) for path, note in self.notes.items())
+        kind = self.kinds[MAP]
+        found = ((path, map_reason(note, self.graph.out, kind)) for path, note in self.notes.items())
         return {path: reason for path, reason in found if reason}
 
     @cached_property
@@ -118,15 +120,20 @@ class Snapshot:
                 found.setdefault(fold(alias), []).append(path)
         return {alias: tuple(paths) for alias, paths in found.items()}
 
-    def of_type(self, *types: str) -> list[Note]:
-        """Notes whose property `type` is one of these (folded), in path order."""
-        return [note for path, note in sorted(self.notes.items()) if kind(note) in types]
+    def kind(self, note: Note) -> str:
+        """The name of a note's kind, "" for none. Tags and folders say nothing of periodic notes and maps."""
+        known = self._known.get(note.path)
+        if known is None:
+            known = self.kinds.of(note)
+            if known and not type_of(note):
+                known = MAP if note.path in self.maps else "" if self.settings.period(note.path) else known
+            self._known[note.path] = known
+        return known
 
-
-def kind(note: Note) -> str:
-    """The property `type` of a note, folded; "" when there is none."""
-    value = note.properties.get("type")
-    return fold(value.strip()) if isinstance(value, str) else ""
+    @cached_property
+    def _known(self) -> dict[str, str]:
+        """The kinds of notes that were asked for, by path."""
+        return {}
 
 
 class Vault:
@@ -149,7 +156,7 @@ class Vault:
         empty = Names(())
         nothing = graphs.Graph({}, {}, {})
         settings = load_settings(self.root, self.options.settings_folder)
-        self.snapshot = Snapshot({}, frozenset(), empty, nothing, settings, {}, self.options.moc_types)
+        self.snapshot = Snapshot({}, frozenset(), empty, nothing, settings, {}, Kinds(self.options.kinds))
         self.refresh()
 
     def refresh(self) -> int:
@@ -236,7 +243,7 @@ class Vault:
         else:
             names = Names(files)
             links = graphs.build(notes, names)
-        return Snapshot(notes, files, names, links, settings, ages, self.options.moc_types)
+        return Snapshot(notes, files, names, links, settings, ages, Kinds(self.options.kinds))
 
     def text(self, path: str) -> tuple[Note, str]:
         """A note as it stands on disk now, and its text; when it changed since the snapshot, the fresh one of both.

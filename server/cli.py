@@ -395,7 +395,7 @@ def _show_config(arguments: Namespace) -> int:
 def _shown(value: Any) -> str:
     from server.screen import line_of
 
-    return line_of(", ".join(value) if isinstance(value, list) else str(value)) or "-"
+    return line_of(", ".join(value) if isinstance(value, list | dict) else str(value)) or "-"
 
 
 def _edits(arguments: Namespace) -> int:

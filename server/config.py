@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from server.options import OPTIONS, Option
+from server.options import OPTIONS, Option, PartError
 
 APP = "knowledge-os"
 _FILE_BYTES = 1 << 20
@@ -60,8 +60,8 @@ class Config:
     private_tags: tuple[str, ...]
     private_folders: tuple[str, ...]
     trusted_nodes: tuple[str, ...]
-    moc_types: tuple[str, ...]
     capture_heading: str
+    kinds: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     origins: tuple[str, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
     file: Path | None = None
@@ -165,6 +165,9 @@ def _value(option: Option, raw: Any, where: str, base: Path, *, typed: bool = Fa
     try:
         value = option.rule(_as_kind(option.kind, raw, base, typed=typed))
         return str(_absolute(value, base)) if option.name == "profile" and value.endswith(".toml") else value
+    except PartError as error:
+        told = where.replace(option.name, error.part, 1)
+        raise ConfigError(f"{told} {error}", error.hint) from None
     except (ValueError, TypeError):
         told = "cannot be used" if option.secret or _LOGIN.search(str(raw)) else f"is {raw!r:.200}"
         raise ConfigError(f"{where} {told}; allowed: {option.allowed}") from None
@@ -341,6 +344,8 @@ def _shown(option: Option, value: Any) -> Any:
         return "(hidden)" if value else ""
     if option.kind is tuple:
         return list(value)
+    if option.kind is dict:
+        return {name: dict(fields) for name, fields in value.items()}
     if option.kind is Path:
         return str(value or "")
     return _LOGIN.sub("***@", value) if isinstance(value, str) else value

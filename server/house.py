@@ -8,6 +8,7 @@ from commands.house import House, Settings, shipped_prompts
 from commands.journal import Journal, NoHistoryError
 from context.cache import open_cache
 from context.index import Index
+from context.kinds import configured
 from context.vault import Vault, VaultOptions
 from inference.fleet import Fleet
 from inference.profile import Profile, load, with_trust, with_url
@@ -104,7 +105,7 @@ def vault_options(config: Config) -> VaultOptions:
     return VaultOptions(
         private_tags=frozenset(config.private_tags),
         private_folders=config.private_folders,
-        moc_types=frozenset(config.moc_types),
+        kinds=configured(config.kinds),
     )
 
 

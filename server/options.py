@@ -17,6 +17,31 @@ _WIDTH = 112
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#@*\\]+")
 _TOKEN = re.compile(r"[!-~]{16,512}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# The kinds that are there without being named, and their types; as `context.kinds` has them, which costs time to load.
+TYPES = {
+    "project": ("project",),
+    "hardware": ("hardware", "system", "infrastructure", "service", "server", "device"),
+    "person": ("person", "people", "contact"),
+    "knowledge": (
+        "knowledge", "research", "technique", "recipe", "book", "article", "paper", "concept", "decision", "reference",
+    ),
+    "daily": ("daily",),
+    "moc": ("moc", "map"),
+}  # fmt: skip
+
+
+class PartError(ValueError):
+    """A part of an option that is not allowed; the message says what it is and what is allowed.
+
+    Attributes:
+        part: its name, such as "kinds.project.folder".
+        hint: what to do.
+    """
+
+    def __init__(self, part: str, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.part = part
+        self.hint = hint
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +50,8 @@ class Option:
 
     Attributes:
         name: in the file; with dashes it is the flag, if it has one.
-        kind: type of its value: str, int, Path (text in the file, made absolute) or tuple (a list of texts).
+        kind: type of its value: str, int, Path (text in the file, made absolute), tuple (a list of texts) or dict (a
+            table of tables).
         default: used when nobody says anything.
         help: what it does, for people.
         allowed: what its value may be, in words.
@@ -149,6 +175,68 @@ def _origin(value: str) -> str:
     return value
 
 
+def _path(value: str) -> str:
+    return _folder(value) if value.strip("/ ") else ""
+
+
+_KIND_NAME = re.compile(r"[^\W_A-Z][^\WA-Z]*(?:-[^\WA-Z]+)*")
+_TEXTS = f"a list of at most {_LIST_ITEMS} texts of at most {_ITEM_CHARS} characters"
+_PATH = "a path from the top of the vault, without .. in it"
+# The fields of a kind: rule, and what is allowed in words.
+_FIELDS: Mapping[str, tuple[Callable[[Any], Any], str]] = {
+    "types": (_each(_line(1, _ITEM_CHARS)), _TEXTS),
+    "folder": (_path, _PATH),
+    "tags": (_each(_tag), f"a list of at most {_LIST_ITEMS} tags, with or without #"),
+    "keywords": (_each(_line(1, _ITEM_CHARS)), _TEXTS),
+    "template": (_path, _PATH),
+}
+
+
+def _kinds(value: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+    """The table of kinds, each field in its one form.
+
+    Raises:
+        PartError: a name, field or value that is not allowed.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for name, fields in value.items():
+        part = f"kinds.{name}"
+        if not _KIND_NAME.fullmatch(name) or len(name) > _ITEM_CHARS:
+            hint = "It is also the tag that asks for a new note: small letters, digits, - and _."
+            raise PartError(part[:_ITEM_CHARS], "is no name of a kind", hint)
+        if not isinstance(fields, dict):
+            raise PartError(part, f"is {fields!r:.200}; allowed: a table", f"Write [{part}] with its fields below it.")
+        found[name] = {key: _field(f"{part}.{key}", key, one) for key, one in fields.items()}
+    return found
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _field(part: str, key: str, value: Any) -> Any:
+    if key not in _FIELDS:
+        from difflib import get_close_matches  # noqa: PLC0415 - only for those who misspelt
+
+        near = get_close_matches(key, _FIELDS, 1)
+        raise PartError(
+            part,
+            "is no field of a kind",
+            f"{f'Did you mean {near[0]}? ' if near else ''}Fields are {', '.join(_FIELDS)}.",
+        )
+    rule, allowed = _FIELDS[key]
+    try:
+        if key in ("folder", "template"):
+            return rule(_text(value))
+        if not isinstance(value, list):
+            raise TypeError
+        return list(rule(tuple(map(_text, value))))
+    except (TypeError, ValueError):
+        raise PartError(part, f"is {value!r:.200}; allowed: {allowed}", "Correct it, or leave the line out.") from None
+
+
 _NAMES = f"a list of at most {_LIST_ITEMS} names of at most {_ITEM_CHARS} characters"
 _name = _line(1, _ITEM_CHARS)
 
@@ -257,13 +345,23 @@ OPTIONS = (
         example=["Personal", "Work/Clients"],
     ),
     Option(
-        "moc_types", tuple, ("moc", "map"),
-        "Values of the property `type` that make a note a map of content. Maps are known by other signs as well.",
-        _NAMES, _each(_name),
-    ),
-    Option(
         "capture_heading", str, "Log", "The heading of the daily note under which captured words go.",
         "the text of a heading, 1 to 200 characters", _line(1, 200),
+    ),
+    Option(
+        "kinds", dict, {},
+        "Kinds of notes, a table [kinds.NAME] each; keep them last in this file. A note is of a kind by its type; one"
+        " without a type by a tag or its folder. project is what /orient and /plan speak of, hardware the systems,"
+        " daily the days, moc the maps of content; person and knowledge are names to link to, and so is any kind of"
+        " your own. A new note is proposed when an update links one that is not there, with the kind's name as a tag"
+        " in the same line ([[Greenhouse]] #project): made from the template, in the folder, with the first type and"
+        " the tags.",
+        "tables of types, tags and keywords (lists of texts), folder and template (paths from the top of the vault)."
+        " keywords are words that make sure of a name beside them",
+        _kinds, instead="the types " + "; ".join(f"{name}: {' '.join(types)}" for name, types in TYPES.items())
+        + "; for moc also the tags moc and map-of-content",
+        example={"project": {"types": ["project"], "folder": "02-Projects", "tags": ["project"], "keywords": [],
+                             "template": "01-Journal/Templates/Project.md"}},
     ),
 )  # fmt: skip
 
@@ -286,9 +384,21 @@ def template(values: Mapping[str, Any] | None = None) -> str:
     for option in OPTIONS:
         set_to = (values or {}).get(option.name)
         shown = option.default if option.example is None else option.example
-        line = f"{option.name} = {_toml(shown if set_to is None else set_to)}"
-        parts.append(_comment(_explained(option)) + "\n" + (f"# {line}" if set_to is None else line) + "\n")
+        lines = _lines(option.name, shown if set_to is None else set_to)
+        text = "\n".join(f"# {line}" if set_to is None else line for line in lines)
+        parts.append(_comment(_explained(option)) + "\n" + text + "\n")
     return "\n".join(parts)
+
+
+def _lines(name: str, value: Any) -> list[str]:
+    """An option as it stands in the file: one line, or a table for each part."""
+    if not isinstance(value, Mapping):
+        return [f"{name} = {_toml(value)}"]
+    return [
+        line
+        for part, fields in value.items()
+        for line in (f"[{name}.{part}]", *(f"{key} = {_toml(one)}" for key, one in fields.items()))
+    ]
 
 
 def _explained(option: Option) -> str:

@@ -187,7 +187,6 @@ def config(folder: Path, **changes: Any) -> Config:
         "private_tags": ("private",),
         "private_folders": (),
         "trusted_nodes": (),
-        "moc_types": ("moc",),
         "capture_heading": "Log",
         "origins": (),
         "sources": {},

@@ -21,8 +21,9 @@ from context.assemble import BYTES4
 from context.cache import open_cache
 from context.calendar import calendar
 from context.index import Index
+from context.kinds import configured
 from context.query import scope
-from context.vault import Vault
+from context.vault import Vault, VaultOptions
 from inference.node import NodeUnavailable
 from prompts import FALLBACKS
 from tests.houses import Nodes, done, house, ran
@@ -281,3 +282,22 @@ def test_a_line_is_cut_at_a_word_and_never_inside_a_link(text: str) -> None:
     body = short.removesuffix(" …")
     assert text.startswith(body)
     assert body.count("[[") <= body.count("]]")
+
+
+def test_an_empty_vault_is_told_what_its_own_kinds_are_known_by(tmp_path: Path) -> None:
+    kinds = configured({"project": {"types": ["effort"], "tags": ["doing"], "folder": "Efforts"}})
+    told = ANSWERS["briefing"](matter(open_vault(tmp_path, {}, VaultOptions(kinds=kinds))))
+    assert "a project has `type: effort` among its properties or is tagged #doing or lies in Efforts" in told
+    assert "a system has `type: hardware` among its properties." in told
+
+
+def test_what_is_ready_to_start_goes_by_the_kinds(tmp_path: Path) -> None:
+    files = {
+        "Efforts/A.md": '---\nstatus: planned\nprerequisites: ["[[B]]"]\n---\n',
+        "Efforts/B.md": "---\nstatus: active\n---\n",
+        "Efforts/C.md": "---\nstatus: planned\n---\n",
+    }
+    vault = open_vault(tmp_path, files, VaultOptions(kinds=configured({"project": {"folder": "Efforts"}})))
+    plan = ANSWERS["skeleton"](matter(vault))
+    assert "[[C]]: its prerequisites are done" in plan
+    assert "[[A]]: its prerequisites" not in plan

@@ -14,10 +14,8 @@ from markdown_it.token import Token
 
 from benchmarks.links import MOST_NOTES, measure, sample
 from commands.entities import (
-    KINDS,
     THRESHOLD,
     Entities,
-    EntityKind,
     Evidence,
     Mention,
     evidence,
@@ -25,12 +23,13 @@ from commands.entities import (
     suggest,
 )
 from context.graph import build
+from context.kinds import Kinds, configured
 from context.names import Names, fold
 from context.note import Note, parse
 from context.obsidian import ObsidianSettings
 from context.regions import live
 from context.scan import scan
-from context.vault import Snapshot, Vault
+from context.vault import Snapshot, Vault, VaultOptions
 from tests.vaults import open_vault
 
 SAMPLE = Path(__file__).resolve().parent.parent / "examples" / "vault"
@@ -129,14 +128,13 @@ def test_how_a_kind_is_told(tmp_path: Path, path: str, text: str, kind: str) -> 
 
 def test_a_table_of_kinds_of_ones_own(tmp_path: Path) -> None:
     files: dict[str, str | bytes] = {"Techniques/Poaching.md": "", "a.md": "---\ntags: dish\n---\n", "b.md": ""}
-    kinds = (EntityKind("dish", tags=frozenset({"Dish"})), EntityKind("technique", folders=frozenset({"techniques"})))
-    found = Entities(open_vault(tmp_path, files).snapshot, kinds=kinds)
+    kinds = configured({"dish": {"tags": ["Dish"]}, "technique": {"folder": "techniques"}})
+    found = Entities(open_vault(tmp_path, files, VaultOptions(kinds=kinds)).snapshot)
     assert {path: one.kind for path, one in found.by_path.items()} == {
         "Techniques/Poaching.md": "technique",
         "a.md": "dish",
         "b.md": "other",
     }
-    assert len({kind.name for kind in KINDS}) == len(KINDS)
 
 
 def test_names_that_no_link_can_hold_are_none(tmp_path: Path) -> None:
@@ -576,7 +574,7 @@ def test_ten_thousand_notes_are_gathered_far_faster_than_parsed() -> None:
     notes = {path: parse(path, text) for path, text in data.items()}
     parsing = time.process_time() - began
     names = Names(notes)
-    snapshot = Snapshot(notes, frozenset(notes), names, build(notes, names), ObsidianSettings(), {}, frozenset({"moc"}))
+    snapshot = Snapshot(notes, frozenset(notes), names, build(notes, names), ObsidianSettings(), {}, Kinds())
     assert snapshot.maps == {}
     assert _least(3, lambda: Entities(snapshot)) < parsing / 3
     entities = Entities(snapshot)
@@ -616,3 +614,20 @@ def test_entities_are_read_only_values(entities: Entities) -> None:
     one = next(iter(entities.by_path.values()))
     assert replace(one, kind="other") != one or one.kind == "other"
     assert not re.search(r"[\[\]|]", "".join(name for entity in entities.by_path.values() for name in entity.names))
+
+
+def test_a_keyword_of_its_kind_makes_sure_of_a_name(tmp_path: Path) -> None:
+    files: dict[str, str | bytes] = {"Atlas.md": "---\ntype: server\n---\n", "Iris.md": "---\ntype: person\n---\n"}
+    kinds = configured({"hardware": {"keywords": ["reboot", "disk full"]}})
+    vault = open_vault(tmp_path, files, VaultOptions(kinds=kinds))
+    entities = Entities(vault.snapshot)
+
+    def links(text: str) -> list[str]:
+        return [one.path for one in suggest(text, entities, evidence(vault, entities)).links]
+
+    assert links("Rebooting Atlas took an hour.") == ["Atlas.md"], "also in another form"
+    assert links("The disk of Atlas is full.") == ["Atlas.md"], "all words of a keyword"
+    assert links("Bought an Atlas.") == []
+    assert links("The disk of Atlas is new.") == []
+    assert links("Reboot it.\nAtlas stood there.") == [], "in the same line"
+    assert links("Iris did the reboot.") == [], "a keyword of another kind"

@@ -8,16 +8,18 @@ from typing import Any
 import pytest
 
 from commands.capture import capture
-from commands.edits import change_of
+from commands.edits import Change, change_of
 from commands.entities import Entities
 from commands.filing import filing
 from commands.journal import Journal
 from commands.routing import candidates
 from commands.run import Request, run
 from context.calendar import calendar
-from context.vault import Vault
+from context.kinds import configured
+from context.note import parse
+from context.vault import Vault, VaultOptions
 from tests.houses import done, house, ran
-from tests.vaults import open_vault
+from tests.vaults import open_vault, write
 
 NOW = calendar("2025-09-14T10:05:00", "Europe/Berlin")
 PROJECT = "---\ntype: project\nstatus: active\n---\n# {name}\n## Next\n- [ ] {task}\n## Log\n- 2025-09-01: opened.\n\n## Ideas\n"
@@ -35,17 +37,22 @@ def vault(tmp_path: Path) -> Vault:
     return open_vault(tmp_path / "vault", VAULT)
 
 
-def filed(vault: Vault, words: str, projects: Sequence[str] = (), **options: Any) -> dict[str, str]:
-    """What the notes would say: path → the lines that are new."""
+def changes(vault: Vault, words: str, projects: Sequence[str] = (), **options: Any) -> list[Change]:
+    """What filing proposes once the words are kept."""
     journal = Journal(vault.root, vault.root.parent / "state")
     change = capture(vault, NOW, words, "Log")
     journal.apply(journal.propose([change]).id)
     vault.refresh()
-    found = {}
     entities = Entities(vault.snapshot, private=True)
     day = (change.path, vault.data(change.path))
     choices = candidates(vault, entities, words, projects=projects)
-    for one in filing(vault, entities, NOW, words, day, heading="Log", choices=choices, **options):
+    return filing(vault, entities, NOW, words, day, heading="Log", choices=choices, **options)
+
+
+def filed(vault: Vault, words: str, projects: Sequence[str] = (), **options: Any) -> dict[str, str]:
+    """What the notes would say: path → the lines that are new."""
+    found = {}
+    for one in changes(vault, words, projects, **options):
         before = vault.data(one.path).decode()
         after = one.apply(before.encode()).decode()
         found[one.path] = "\n".join(line for line in after.split("\n") if line not in before.split("\n"))
@@ -156,3 +163,83 @@ def test_each_project_gets_the_sentences_that_name_it(tmp_path: Path) -> None:
         "- 2025-09-14: The Quince Wall leans! Quince Wall again: two bricks gone ([[2025-09-14#Log]])"
     )
     assert found["Projects/Green Door.md"] == "- 2025-09-14: Green Door waits. ([[2025-09-14#Log]])"
+
+
+# --- new notes of a kind
+
+KINDS = configured(
+    {
+        "project": {"folder": "Projects", "tags": ["project", "effort"], "template": "Templates/Project.md"},
+        "dish": {"folder": "Kitchen"},
+        "place": {"tags": ["place"]},  # without folder and template: nothing to make it of
+    }
+)
+TEMPLATE = "---\nstatus: planned\nstarted: {{date}}\ntags:\n  - effort\n---\n# {{title}}\n## Log\n\n## Next\n- [ ] Think it over\n"
+
+
+@pytest.fixture
+def kinds(tmp_path: Path) -> Vault:
+    files = {**VAULT, "Templates/Project.md": TEMPLATE, "Known.md": "---\naliases: [Old Name]\n---\n"}
+    return open_vault(tmp_path / "vault", files, VaultOptions(kinds=KINDS))
+
+
+def made(vault: Vault, words: str) -> dict[str, str]:
+    """The new notes that are proposed."""
+    return {one.path: one.apply(None).decode() for one in changes(vault, words) if not one.base}
+
+
+def test_a_new_note_of_a_kind_is_made_from_its_template(kinds: Vault) -> None:
+    found = made(kinds, "Felix likes it.\nBegan [[Greenhouse Roof]] #project today.")
+    assert list(found) == ["Projects/Greenhouse Roof.md"]
+    note = parse("x.md", found["Projects/Greenhouse Roof.md"].encode())
+    assert note.properties == {
+        "status": "planned", "started": "2025-09-14", "tags": ["effort", "project"], "type": "project",
+    }  # fmt: skip
+    text = found["Projects/Greenhouse Roof.md"]
+    assert (
+        "# Greenhouse Roof\n## Log\n- 2025-09-14: Began [[Greenhouse Roof]] #project today. ([[2025-09-14#Log]])\n"
+        in text
+    )
+    assert text.endswith("## Next\n- [ ] Think it over\n")
+
+
+def test_without_a_template_it_has_its_type_and_place(kinds: Vault) -> None:
+    assert made(kinds, "Cooked [[Leek Soup]] (#dish).") == {"Kitchen/Leek Soup.md": "---\ntype: dish\n---\n"}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Began [[Greenhouse Roof]] today", "#project nothing", "Again [[Known]] #project", "of [[Old Name]] #project",
+        "[[Attic]] #place", "[[Greenhouse Roof]]\n#project", "[[Greenhouse Roof]] #projects", "[[../x]] #project",
+        "[[a:b]] #project", "[[.hidden/x]] #project", "`[[Roof]]` #project", "[[Roof]] #daily",
+    ],
+)  # fmt: skip
+def test_what_asks_for_no_new_note(kinds: Vault, words: str) -> None:
+    assert made(kinds, words) == {}
+
+
+def test_a_tag_goes_with_the_nearest_link_and_each_note_is_made_once(kinds: Vault) -> None:
+    words = (
+        "[[Greenhouse Roof]] #project with [[Ines]]\n[[Ines]], then [[Leek Soup]] #dish\n#effort [[greenhouse roof]]"
+    )
+    assert list(made(kinds, words)) == ["Projects/Greenhouse Roof.md", "Kitchen/Leek Soup.md"]
+
+
+def test_a_template_that_cannot_be_read_is_used_as_it_is(kinds: Vault, tmp_path: Path) -> None:
+    write(tmp_path / "vault", {"Templates/Project.md": "---\na: [<% tp.x %>\n---\n# {{title}}\n"})
+    kinds.refresh()
+    assert made(kinds, "[[Roof]] #project") == {"Projects/Roof.md": "---\na: [<% tp.x %>\n---\n# Roof\n"}
+
+
+def test_nothing_is_made_before_the_person_says_so(kinds: Vault) -> None:
+    def asked(apply: str | None) -> dict[str, Any]:
+        words = "Began [[Roof]] #project."
+        return done(ran(house(kinds), "update", text=words, now="2025-09-14T10:00:00", apply=apply))
+
+    answer = asked(None)
+    assert [one["status"] for one in answer["edits"]] == ["applied", "proposed"]
+    assert "Projects/Roof.md" in [change["path"] for change in answer["edits"][1]["changes"]]
+    assert not (kinds.root / "Projects/Roof.md").exists()
+    asked("all")
+    assert "type: project" in (kinds.root / "Projects/Roof.md").read_text("utf-8")

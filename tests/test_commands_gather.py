@@ -261,13 +261,70 @@ def test_without_words_the_walk_begins_at_home(tmp_path: Path) -> None:
 
 def test_a_ring_of_maps_ends(tmp_path: Path) -> None:
     files = {f"M{n}.md": f"---\ntype: moc\n---\n- [[M{(n + 1) % 5}]]\n- [[M{n}]]\n" for n in range(5)}
-    assert len(found("maps", open_vault(tmp_path, files))) == 5
+    assert set(paths(found("maps", open_vault(tmp_path, files)))) == set(files)
 
 
 def test_a_hub_of_thousands_stays_within_bounds(tmp_path: Path) -> None:
     files = {f"n/{n}.md": f"note {n}" for n in range(300)}
     files["Hub MOC.md"] = "\n".join(f"- [[{n % 300}]]" for n in range(3000))
-    assert len(found("maps", open_vault(tmp_path, files))) <= 40
+    assert len(set(paths(found("maps", open_vault(tmp_path, files))))) <= 40
+
+
+HUB = {
+    "Hub MOC.md": "Kept since spring.\n"
+    + "".join(f"## Part {n}\n" + "".join(f"- [[p{n} {m}]]\n" for m in range(20)) for n in range(20)),
+    **{
+        f"p{n} {m}.md": f"# p{n} {m}\n\nFirst words of it. {'More is told. ' * 80}"
+        for n in range(20)
+        for m in range(20)
+    },
+    "Far.md": "quince",
+    "Other MOC.md": "[[Far]]",
+}
+
+
+def test_of_each_section_one_note_begins_in_a_few_lines(tmp_path: Path) -> None:
+    passages = found("maps", open_vault(tmp_path, HUB), "quince", open_note="Hub MOC.md")
+    leads = [one for one in passages if one.via.startswith("Hub MOC.md#") and one.score > 1]
+    assert [one.via for one in leads] == [f"Hub MOC.md#Part {n}" for n in range(20)]
+    for one in leads:
+        assert "First words of it." in one.text, "more than its heading"
+        assert bytes4(one.text) <= 40
+    assert passages[0].path == "Far.md", "the few that fit best come before"
+
+
+def test_the_walk_begins_where_the_person_stands(tmp_path: Path) -> None:
+    vault = open_vault(tmp_path, HUB)
+    assert fitting_maps(over(vault, "quince"))[0][0] == "Other MOC.md"
+    assert [path for path, _ in fitting_maps(over(vault, "quince", open_note="Hub MOC.md"))] == [
+        "Hub MOC.md",
+        "Other MOC.md",
+    ]
+    assert fitting_maps(over(vault, "quince", open_note="Far.md"))[0][0] == "Other MOC.md", (
+        "an open note that is no map"
+    )
+
+
+def test_an_open_map_shows_its_words_and_not_its_lists_of_links(tmp_path: Path) -> None:
+    files = {**HUB, "Garden MOC.md": "# Garden\nWhat we learned this year is written here.\n\n- [[Far]]\n"}
+    vault = open_vault(tmp_path, files)
+    assert [one.text[:6] for one in found("note", vault, open_note="Garden MOC.md")] == ["# Gard"]
+    assert [one.text for one in found("note", vault, open_note="Hub MOC.md")] == ["Kept since spring."]
+    assert found("note", open_vault(tmp_path, {"List.md": "[[Far]] [[Far]]"}), open_note="List.md"), "no map"
+
+
+def test_what_only_the_place_in_a_map_tells_is_found(tmp_path: Path) -> None:
+    files = {
+        "Farm MOC.md": "## Vehicles\n- [[Old Fendt]]\n## Trees\n- [[Quince]] – has blight\n- [[Sheds MOC]]\n",
+        "Sheds MOC.md": "## Barn\n- [[Left door]]\n",
+        "Old Fendt.md": "It starts.",
+        "Quince.md": "Brown leaves.",
+        "Left door.md": "Squeaks.",
+    }
+    vault = open_vault(tmp_path, files)
+    for text, path in (("vehicles", "Old Fendt.md"), ("blight", "Quince.md"), ("barn sheds", "Left door.md")):
+        best = next(one for one in found("maps", vault, text, open_note="Farm MOC.md") if "MOC" not in one.path)
+        assert (best.path, best.score > 2) == (path, True), text
 
 
 # --- search

@@ -13,8 +13,9 @@ from commands.select import Selection, gathering
 from context.assemble import BYTES4
 from context.calendar import calendar
 from context.index import Index
+from context.kinds import configured
 from context.query import scope
-from context.vault import Vault
+from context.vault import Vault, VaultOptions
 from tests.vaults import open_vault
 
 SAMPLE = Path(__file__).parent.parent / "examples" / "vault"
@@ -196,3 +197,21 @@ def test_prerequisites_in_the_order_they_are_named(tmp_path: Path) -> None:
     files = {"A.md": project("active", prerequisites="['[[C]]', '[[Ghost]]', '[[B|b]]']"), "B.md": "", "C.md": ""}
     snapshot = open_vault(tmp_path, files).snapshot
     assert health.prerequisites(snapshot, snapshot.notes["A.md"]) == ["C.md", "B.md"]
+
+
+def test_a_template_that_is_not_there_is_told(tmp_path: Path) -> None:
+    kinds = configured({"project": {"template": "Blanks/Project.md"}, "dish": {"template": "Blanks/Dish"}})
+    vault = open_vault(tmp_path, {"Blanks/Dish.md": "[[Nowhere]]"}, VaultOptions(kinds=kinds))
+    assert of("missing_template", vault) == [("", "the template of project is not there: Blanks/Project.md")]
+    assert of("unresolved_link", vault) == [], "the other is known as a template"
+
+
+def test_projects_by_folder_are_judged_as_projects(tmp_path: Path) -> None:
+    files = {
+        "Efforts/A.md": '---\nstatus: active\nprerequisites: ["[[B]]"]\n---\n',
+        "Efforts/B.md": '---\nstatus: planned\nprerequisites: ["[[A]]"]\n---\n',
+    }
+    assert not of("prerequisite_cycle", open_vault(tmp_path, files))
+    vault = open_vault(tmp_path, {}, VaultOptions(kinds=configured({"project": {"folder": "Efforts"}})))
+    assert len(of("prerequisite_cycle", vault)) == 1
+    assert [path for path, _ in of("started_before_prerequisite", vault)] == ["Efforts/A.md"]

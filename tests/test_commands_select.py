@@ -16,6 +16,7 @@ from context.assemble import BYTES4, Context, Counter, Passage
 from context.cache import CacheStats, open_cache
 from context.calendar import calendar
 from context.index import Index
+from context.kinds import configured
 from context.note import decode
 from context.query import scope
 from context.vault import Vault, VaultOptions
@@ -218,7 +219,7 @@ def test_how_the_vault_is_read_is_in_the_key(tmp_path: Path) -> None:
         one[0] for one in texts(build(open_vault(tmp_path, {}, hidden), cache, outside))
     ]
     build(open_vault(tmp_path), cache, WANTED)
-    hubs = VaultOptions(moc_types=frozenset({"project"}))
+    hubs = VaultOptions(kinds=configured({"moc": {"types": ["project"]}}))
     assert not build(open_vault(tmp_path, {}, hubs), cache, WANTED).cached
 
 
@@ -465,3 +466,34 @@ def test_private_notes_are_as_if_they_did_not_exist(tmp_path: Path) -> None:
     assert not context.private
     assert not any(one.path == "Hedge.md" or "Hedge.md" in one.via for one in context.passages)
     assert not any(one.path == "Hedge.md" for one in context.cut)
+
+
+def test_an_open_note_leaves_each_way_its_part(tmp_path: Path) -> None:
+    """The note, the search and the maps each could fill the budget; with the note open no way is left with nothing."""
+    prose = "The quince is pruned in March, says the almanac. " * 30
+    files = {f"n{n}.md": f"## Part\n{prose}" for n in range(30)}
+    files |= {"Long.md": "\n\n".join(f"## {n}\nOther things. {'and more ' * 90}" for n in range(30))}
+    files |= {
+        "Garden MOC.md": "".join(f"- [[m{n}]]\n" for n in range(30)),
+        **{f"m{n}.md": "leaf " * 150 for n in range(30)},
+    }
+    vault = open_vault(tmp_path, files)
+    wanted = replace(
+        WANTED, text="quince garden", gather={"search": 0.6, "maps": 0.4}, budget=4000, open_note="Long.md"
+    )
+    context = build(vault, Shelf(), wanted).context
+    tokens: dict[str, int] = {}
+    for one in context.passages:
+        tokens[one.lane] = tokens.get(one.lane, 0) + one.tokens
+    assert tokens["maps"] > 800
+    assert tokens["note"] > 600
+    assert tokens["search"] > 1400
+
+
+def test_what_is_worked_out_without_private_notes_stays_apart(tmp_path: Path) -> None:
+    files = {"@A.md": "[[Open]] [[Secret]]", "Open.md": "", "Secret.md": "---\nprivate: true\n---\n"}
+    vault = open_vault(tmp_path, files)
+    outside = gathering(vault, replace(WANTED, private=False)).snapshot
+    outside.kept["found"] = 1
+    assert "found" not in gathering(vault, WANTED).snapshot.kept
+    assert gathering(vault, replace(WANTED, private=False)).snapshot is outside, "and is not worked out each time anew"

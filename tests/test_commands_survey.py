@@ -9,8 +9,9 @@ import pytest
 from commands.survey import Survey, cite, heading_at, next_action, status, survey, unwell
 from context.calendar import calendar
 from context.index import Index
+from context.kinds import configured
 from context.note import Note, parse
-from context.vault import Vault
+from context.vault import Vault, VaultOptions
 from tests.vaults import open_vault
 
 SAMPLE = Path(__file__).parent.parent / "examples" / "vault"
@@ -195,3 +196,26 @@ def test_a_citation_is_a_link_that_resolves(tmp_path: Path) -> None:
 
 def test_an_empty_vault_has_nothing_to_say(tmp_path: Path) -> None:
     assert surveyed(open_vault(tmp_path)) == Survey(date(2025, 9, 14), (), "", (), (), (), ())
+
+
+def test_projects_systems_and_days_are_what_the_configuration_says(tmp_path: Path) -> None:
+    kinds = configured(
+        {
+            "project": {"types": ["effort"], "folder": "Efforts", "template": "Efforts/Blank"},
+            "hardware": {"tags": ["machine"]},
+            "daily": {"types": ["day"]},
+        }
+    )
+    active = "---\nstatus: active\n---\n"
+    files = {
+        "typed.md": "---\ntype: Effort\nstatus: active\n---\n",
+        "Efforts/lying.md": active,
+        "Efforts/Blank.md": active,
+        "old.md": "---\ntype: project\nstatus: active\n---\n",
+        "Mill.md": "---\ntags: [machine/large]\nstatus: broken\n---\n",
+        "Sunday.md": "---\ntype: day\ndate: 2025-09-14\n---\n",
+    }
+    found = surveyed(open_vault(tmp_path, files, VaultOptions(kinds=kinds)))
+    assert [one.note.path for one in found.projects] == ["Efforts/lying.md", "typed.md"]
+    assert [one.path for one in found.systems] == ["Mill.md"]
+    assert [one.path for one, _ in found.recent] == ["Sunday.md"]

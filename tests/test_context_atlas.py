@@ -2,11 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from context.atlas import Entry, Map, NoMapError, find, maps
 from context.calendar import calendar
+from context.kinds import configured
 from context.maps import Member
 from context.members import Members
 from context.vault import VaultOptions
@@ -81,8 +83,12 @@ def test_what_is_no_note_is_not_found(vault: Members, name: str) -> None:
 
 
 def test_a_note_that_is_no_map_is_told_what_makes_one(tmp_path: Path) -> None:
-    for types, told in (({"moc", "map"}, "`type: map`, `type: moc`, #moc"), (set(), "is a map by #moc")):
-        options = VaultOptions(moc_types=frozenset(types))
+    told_by: list[tuple[dict[str, Any], str]] = [
+        ({}, "`type: map`, `type: moc`, #moc, a name such"),
+        ({"types": [], "tags": ["atlas"], "folder": "Maps of it"}, "is a map by #atlas, the folder Maps of it, a name"),
+    ]
+    for fields, told in told_by:
+        options = VaultOptions(kinds=configured({"moc": fields}))
         snapshot = Members(open_vault(tmp_path, {"Leek.md": "prose\n"}, options).snapshot, TODAY)
         with pytest.raises(NoMapError, match="a note, but no map") as refused:
             find(snapshot, "Leek")

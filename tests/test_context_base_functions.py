@@ -8,6 +8,7 @@ import pytest
 from context import graph as graphs
 from context.bases import evaluate
 from context.calendar import calendar
+from context.kinds import Kinds
 from context.names import Names
 from context.note import parse
 from context.obsidian import ObsidianSettings
@@ -32,7 +33,7 @@ def snapshot(files: Mapping[str, str]) -> Snapshot:
         if path.endswith(".md")
     }
     names = Names(files)
-    return Snapshot(notes, frozenset(files), names, graphs.build(notes, names), ObsidianSettings(), {}, frozenset())
+    return Snapshot(notes, frozenset(files), names, graphs.build(notes, names), ObsidianSettings(), {}, Kinds())
 
 
 SNAPSHOT = snapshot(NOTES)

@@ -15,6 +15,7 @@ import pytest
 from context import graph as graphs
 from context.bases import evaluate
 from context.calendar import calendar
+from context.kinds import Kinds
 from context.names import Names
 from context.note import parse
 from context.obsidian import ObsidianSettings
@@ -51,9 +52,7 @@ def snapshot(files: Mapping[str, str]) -> Snapshot:
         if path.endswith((".md", ".canvas"))
     }
     names = Names(files)
-    return Snapshot(
-        notes, frozenset(files), names, graphs.build(notes, names), ObsidianSettings(), {}, frozenset({"moc"})
-    )
+    return Snapshot(notes, frozenset(files), names, graphs.build(notes, names), ObsidianSettings(), {}, Kinds())
 
 
 def sample() -> dict[str, str]:

@@ -541,6 +541,7 @@ def test_any_note_can_be_asked_for(head: str, body: str) -> None:
     note: Note = parse("A.md", f"---\nx: {head!r}\nk: {{y: [1, {head!r}]}}\n---\n{body}".encode())
     assert from_row(json.loads(json.dumps(to_row(note)))) == note
     from context import graph
+    from context.kinds import Kinds
     from context.names import Names
     from context.obsidian import ObsidianSettings
 
@@ -552,7 +553,7 @@ def test_any_note_can_be_asked_for(head: str, body: str) -> None:
         graph.build({"A.md": note}, names),
         ObsidianSettings(),
         {},
-        frozenset(),
+        Kinds(),
     )
     for query in (
         "TABLE x, k.y, a, b, file.tags, file.outlinks, file.day, row",

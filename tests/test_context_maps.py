@@ -1,12 +1,15 @@
 """Maps of content: what is one, what it gathers, and the walk."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from context.calendar import calendar
+from context.graph import Graph
 from context.maps import Member, Step, walk
 from context.members import Members
 from context.note import parse
@@ -96,12 +99,128 @@ def test_weights_fall_outward_and_cycles_end(tmp_path: Path) -> None:
     assert sorted(weights.values(), reverse=True) == list(weights.values())
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.dictionaries(st.integers(0, 9), st.lists(st.integers(0, 12), max_size=8), min_size=1), st.integers(1, 15))
-def test_any_web_of_maps_is_walked_within_the_limit(
-    tmp_path_factory: pytest.TempPathFactory, web: dict[int, list[int]], limit: int
+def test_what_fits_comes_first_in_its_section_and_keeps_its_weight_outward() -> None:
+    members = {"@A.md": [Member(f"{n}.md", "S", "link") for n in "abc"] + [Member("@B.md", "T", "link")]}
+    members["@B.md"] = [Member("far.md", "", "link")]
+    fits = {"c.md": 1.0, "@B.md": 1.0, "far.md": 0.5}
+    steps = _bare_walk(members, fit=lambda _, member: fits.get(member.path, 0.0))
+    assert [step.path for step in steps] == ["@A.md", "c.md", "@B.md", "far.md", "a.md", "b.md"]
+    assert [step.weight for step in steps[:4]] == [1.0, 1.0, 1.0, 0.75], "what fits wholly loses nothing on the way"
+    assert {step.path: step.fit for step in steps}["far.md"] == 0.5
+    assert {step.path for step in steps if step.first} == {"c.md", "@B.md"}, "the best fitting stand for their sections"
+
+
+def test_every_section_keeps_its_place_however_much_else_fits() -> None:
+    members = {"@A.md": [Member(f"{n}.md", "loud", "link") for n in range(100)] + [Member("quiet.md", "quiet", "link")]}
+    steps = _bare_walk(members, limit=20, fit=lambda _, member: float(member.section == "loud"))
+    assert len(steps) == 20
+    assert [step.path for step in steps if step.first] == ["0.md", "quiet.md"]
+    assert steps[-1].path == "quiet.md"
+
+
+def test_what_cannot_be_quoted_stands_for_no_section() -> None:
+    members = {"@A.md": [Member("Board.canvas", "S", "link"), Member("x.md", "S", "link")]}
+    assert [step.path for step in _bare_walk(members) if step.first] == ["x.md"]
+
+
+def test_a_note_that_everything_links_to_is_reached_and_not_opened() -> None:
+    """Half of the vault links to a person's note, which links to a hundred others."""
+    members = {"@A.md": [Member(f"{n}.md", f"S{n % 5}", "link") for n in range(40)] + [Member("Mara.md", "S0", "link")]}
+    out = {f"{n}.md": ("Mara.md",) for n in range(200)} | {"Mara.md": tuple(f"{n}.md" for n in range(100, 300))}
+    steps = _bare_walk(members, out=out, limit=200)
+    assert {step.path for step in steps} == {"@A.md", "Mara.md", *(f"{n}.md" for n in range(40))}
+    out = {f"{n}.md": ("Mara.md",) for n in range(49)} | {"Mara.md": tuple(f"{n}.md" for n in range(100, 300))}
+    assert len(_bare_walk(members, out=out, limit=200)) > 42, "fifty notes that link to one are nothing special"
+
+
+def _bare_walk(
+    members: dict[str, list[Member]],
+    *,
+    starts: Sequence[tuple[str, float]] = (("@A.md", 1.0),),
+    out: Mapping[str, tuple[str, ...]] | None = None,
+    asked: list[str] | None = None,
+    **how: Any,
+) -> list[Step]:
+    """A walk without a vault: `members` says which notes are maps, `out` what the others link to."""
+    links = {**{path: tuple(one.path for one in told) for path, told in members.items()}, **(out or {})}
+    paths = {*links, *(target for targets in links.values() for target in targets)}
+    back: dict[str, tuple[str, ...]] = {}
+    for source in sorted(links):
+        for target in dict.fromkeys(links[source]):
+            back[target] = (*back.get(target, ()), source)
+
+    def gathered(path: str) -> list[Member]:
+        if asked is not None:
+            asked.append(path)
+        return members[path]
+
+    notes = {path: parse(path, b"") for path in paths if path != "gone.md"}
+    is_map = dict.fromkeys(members, "a map")
+    return walk(starts, notes, Graph(links, back, {}), is_map=is_map, gathered=gathered, **how)
+
+
+_PATHS = st.sampled_from([*(f"@{name}.md" for name in "ABCDEF"), *(f"{n}.md" for n in range(12)), "gone.md"])
+_MEMBERS = st.lists(st.tuples(_PATHS, st.sampled_from(["", "One", "Two", "Two > Deep"])), max_size=14)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.dictionaries(st.sampled_from([f"@{name}.md" for name in "ABCDEF"]), _MEMBERS, min_size=1),
+    st.dictionaries(st.sampled_from([f"{n}.md" for n in range(12)]), st.lists(_PATHS, max_size=6).map(tuple)),
+    st.dictionaries(_PATHS, st.floats(0, 1)),
+    st.integers(1, 30),
+    st.integers(0, 4),
+)
+def test_any_graph_is_walked_once_in_order_and_within_bounds(
+    web: dict[str, list[tuple[str, str]]],
+    out: dict[str, tuple[str, ...]],
+    fits: dict[str, float],
+    limit: int,
+    depth: int,
 ) -> None:
-    files = {f"@{n}.md": "".join(f"# {t % 3}\n[[@{t}]]\n" for t in targets) for n, targets in web.items()}
-    steps = _walk(tmp_path_factory.mktemp("v"), files, [(path, 1.0) for path in files], limit)
+    """Rings, links of maps to themselves, maps in maps, members that are gone: whatever the graph."""
+    members = {
+        path: [Member(target, section, "link") for target, section in dict(told).items() if target != path]
+        for path, told in web.items()
+    }
+    starts = [(path, 1 - place / 10) for place, path in enumerate(members)]
+    asked: list[str] = []
+    how: dict[str, Any] = {"limit": limit, "depth": depth, "fit": lambda _, member: fits.get(member.path, 0.0)}
+    steps = _bare_walk(members, starts=starts, out=out, asked=asked, **how)
+    assert steps == _bare_walk(members, starts=starts, out=out, **how)
+    reached = {step.path: step for step in steps}
+    assert len(reached) == len(steps) <= limit
+    assert [step.weight for step in steps] == sorted((step.weight for step in steps), reverse=True)
+    assert len(set(asked)) == len(asked) <= limit, "no map is opened twice"
+    first = members[starts[0][0]]
+    for step in steps:
+        assert 0 <= step.depth <= depth
+        if step.via:
+            source = reached[step.via.partition("#")[0]]
+            assert (source.depth + 1, source.weight >= step.weight) == (step.depth, True)
+    sections = {member.section for member in first if member.path != "gone.md"}
+    if depth and len(sections) <= limit * 3 // 4:
+        there = {member.section for member in first if member.path in reached}
+        assert there == sections, "every section of the first map is there"
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.dictionaries(st.integers(0, 5), st.lists(st.integers(0, 8), max_size=6), min_size=1),
+    st.dictionaries(st.integers(0, 8), st.sampled_from(["red", "blue"])),
+    st.integers(1, 15),
+)
+def test_maps_with_links_and_queries_to_each_other_and_themselves(
+    tmp_path_factory: pytest.TempPathFactory, web: dict[int, list[int]], tags: dict[int, str], limit: int
+) -> None:
+    query = "## By query\n```dataview\nLIST FROM #red\n```\n"
+    files = {f"{n}.md": f"#{tags.get(n, 'none')}" for n in range(9)}
+    files |= {f"@{n}.md": "".join(f"# {t % 3}\n[[@{t}]] [[{t}]]\n" for t in told) + query for n, told in web.items()}
+    files |= {f"@{n}.md": f"#red\n{files[f'@{n}.md']}" for n in web if tags.get(n) == "red"}
+    starts = [(f"@{n}.md", 1.0) for n in web]
+    steps = _walk(tmp_path_factory.mktemp("v"), files, starts, limit)
     assert len(steps) <= limit
     assert len({step.path for step in steps}) == len(steps)
+    if limit == 15:
+        red = {f"{n}.md" for n in range(9) if tags.get(n) == "red"}
+        assert not red or red & {step.path for step in steps}, "what a query gives is walked to"

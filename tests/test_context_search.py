@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from context.search import expression, named, search, words
+from context.search import expression, named, search, stem, words
 from context.vault import Vault
 from tests.vaults import open_vault
 
@@ -68,3 +68,23 @@ def test_no_text_is_an_expression_of_its_own(vault: Vault, text: str) -> None:
 def test_a_limit_is_kept(vault: Vault, tmp_path: Path) -> None:
     many = open_vault(tmp_path, {f"{n}.md": "same words" for n in range(30)})
     assert len(search(many, "words", limit=7)) == 7
+
+
+@pytest.mark.parametrize(
+    "forms",
+    [
+        "hive hives",
+        "berry berries",
+        "water watering waterings watered",
+        "prune pruning pruned",
+        "glass glasses",
+        "bee bees",
+    ],
+)
+def test_forms_of_an_english_word_have_one_stem(forms: str) -> None:
+    assert len({stem(word) for word in forms.split()}) == 1
+
+
+@pytest.mark.parametrize("word", ["gas", "red", "king", "grass", "ring", "梅", "bus", ""])
+def test_short_words_and_those_without_an_ending_stay(word: str) -> None:
+    assert stem(word) == word

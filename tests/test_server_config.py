@@ -1,5 +1,6 @@
 """The configuration: what wins over what, what is refused and how it is told, the token, the state folder."""
 
+import dataclasses
 import os
 import re
 import threading
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from context.kinds import KINDS, Kind
 from server.config import (
     Config,
     ConfigError,
@@ -22,10 +24,11 @@ from server.config import (
     vault_folder,
     vault_of,
 )
-from server.options import OPTIONS, template
+from server.house import vault_options
+from server.options import OPTIONS, TYPES, template
 
 # For each option: a value as a flag or variable has it, as the file has it, and what is meant.
-GOOD: dict[str, tuple[str, str, Any]] = {
+GOOD: dict[str, tuple[Any, str, Any]] = {
     "vault": ("/v", '"/v"', Path("/v")),
     "state_dir": ("/s", '"/s"', Path("/s")),
     "profile": (" cpu ", '"cpu"', "cpu"),
@@ -43,7 +46,7 @@ GOOD: dict[str, tuple[str, str, Any]] = {
     "private_tags": ("#a,b", '["#a", "b", "a"]', ("a", "b")),
     "private_folders": ("A/B/,C", '["A/B", "C"]', ("A/B", "C")),
     "trusted_nodes": ("attic", '["attic"]', ("attic",)),
-    "moc_types": ("moc", '["moc"]', ("moc",)),
+    "kinds": ({"dish": {"folder": "D/"}}, '{dish = {folder = "D/"}}', {"dish": {"folder": "D"}}),
     "capture_heading": ("Log", '"Log"', "Log"),
     "origins": ("https://n.example", '["https://n.example"]', ("https://n.example",)),
 }
@@ -66,7 +69,7 @@ BAD: dict[str, list[tuple[str, str]]] = {
     "private_tags": [("", '["a b"]'), ("", '"a"'), ("", "[1]"), ("", str([str(n) for n in range(65)]))],
     "private_folders": [("", '["../x"]'), ("", '["/abs"]'), ("", '["~/x"]'), ("", '["a/../b"]')],
     "trusted_nodes": [("", '[""]'), ("", '["x\\ny"]')],
-    "moc_types": [("", '"moc"')],
+    "kinds": [("", '"project"'), ("", "3")],
     "capture_heading": [("", '" "'), ("", '""')],
     "origins": [("", '["https://n.example/"]'), ("", '["*"]'), ("", '["HTTPS://N"]'), ("", "[1]")],
 }
@@ -358,9 +361,9 @@ def test_the_template_is_toml_that_sets_nothing(tmp_path: Path) -> None:
     assert set(load({}, {}, file).sources.values()) == {"default"}
     for option in OPTIONS:
         # What is commented out can be used as it stands.
-        line = re.search(rf"^# ({option.name} = .*)$", template(), re.MULTILINE)
-        assert line
-        assert load({}, {}, written(tmp_path, line[1])).sources[option.name] == "file"
+        lines = re.findall(rf"^# ({option.name} = .*|\[{option.name}\..*)$", template(), re.MULTILINE)
+        assert lines
+        assert load({}, {}, written(tmp_path, "\n".join(lines))).sources[option.name] == "file"
         for part in (option.env, option.flag):
             assert part in template()
 
@@ -369,3 +372,50 @@ def test_the_template_sets_what_it_is_given(tmp_path: Path) -> None:
     values = {"vault": '/a "b"\\c', "port": 1, "private_tags": ("x", "ö")}
     assert tomllib.loads(template(values)) == {"vault": '/a "b"\\c', "port": 1, "private_tags": ["x", "ö"]}
     assert load({}, {}, written(tmp_path, template(values))).private_tags == ("x", "ö")
+
+
+# --- kinds
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        ("kinds.project.folder = 3", "kinds.project.folder in FILE is 3; allowed: a path", "Correct it"),
+        (
+            "kinds.project.tags = ['a b']",
+            "kinds.project.tags in FILE is ['a b']; allowed: a list of at most 64 tags",
+            "",
+        ),
+        ("[kinds.project]\nfoldr = 'x'", "kinds.project.foldr in FILE is no field of a kind", "Did you mean folder?"),
+        ("[kinds.project]\nx = 'x'", "kinds.project.x in FILE", "Fields are types, folder, tags, keywords, template."),
+        ("[kinds.'My Dish']", "kinds.My Dish in FILE is no name of a kind", "small letters"),
+        ("kinds.project.types = 'project'", "kinds.project.types in FILE is 'project'; allowed: a list of", ""),
+        ("kinds.project.types = [1]", "kinds.project.types in FILE is [1]; allowed: a list of", ""),
+        ("kinds.project.keywords = ['']", "kinds.project.keywords in FILE is ['']; allowed: a list of", ""),
+        ("kinds.project.folder = '../x'", "kinds.project.folder in FILE is '../x'; allowed: a path", ""),
+        ("kinds.project.template = '/x.md'", "kinds.project.template in FILE is '/x.md'; allowed: a path", ""),
+        ("kinds.Dish = {}", "kinds.Dish in FILE is no name of a kind", "small letters"),
+        ("kinds.project = 1", "kinds.project in FILE is 1; allowed: a table", "Write [kinds.project]"),
+    ],
+)
+def test_what_is_wrong_with_a_kind_is_told_by_its_field(tmp_path: Path, text: str, message: str, hint: str) -> None:
+    file = written(tmp_path, text)
+    with pytest.raises(ConfigError) as refused:
+        load({}, {}, file)
+    assert message.replace("FILE", str(file)) in str(refused.value)
+    assert hint in refused.value.hint
+
+
+def test_the_kinds_that_are_told_are_those_there_are() -> None:
+    assert {kind.name: kind.types for kind in KINDS} == TYPES
+    fields = set(next(iter(next(one for one in OPTIONS if one.name == "kinds").example.values())))
+    assert fields == {one.name for one in dataclasses.fields(Kind)} - {"name"}
+
+
+def test_kinds_reach_the_vault_and_the_house(tmp_path: Path) -> None:
+    config = load({}, {}, written(tmp_path, "[kinds.moc]\ntypes = ['Atlas']\n[kinds.dish]\nfolder = 'Kitchen/'\n"))
+    kinds = {kind.name: kind for kind in vault_options(config).kinds}
+    assert kinds["moc"].types == ("atlas",)
+    assert kinds["dish"] == Kind("dish", ("dish",), "Kitchen")
+    assert kinds["project"] == KINDS[0]
+    assert next(row for row in rows(config) if row["option"] == "kinds")["value"]["dish"] == {"folder": "Kitchen"}
