@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from context.names import base_of
-from context.note import Note, from_row, to_row
+from context.note import UNSPACED, Note, from_row, to_row
 from context.passage import bytes4, cut
 
 # Raised when the tables or what is parsed into them change: an older index is then rebuilt.
@@ -29,10 +29,22 @@ CREATE VIRTUAL TABLE words USING fts5(title, heading, body, properties,
 CREATE TABLE ran(command TEXT PRIMARY KEY, at REAL NOT NULL);
 CREATE TABLE made_with(options TEXT NOT NULL);
 """
+# Faults that a new file would meet as well: another process holds it, it may not be written, the disk is full.
+_NOT_OURS = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_FULL,
+    }
+)
 # bm25 weights of title, heading, body, properties: a word in the title says more than one in the body.
 _RANK = "bm25(words, 4.0, 2.0, 1.0, 1.5)"
 # Scripts written without blanks: each character is indexed as a word of its own and searched as a phrase.
-_UNSPACED = re.compile(r"([\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff])")
+_UNSPACED = re.compile(f"([{UNSPACED}])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +136,7 @@ class Index:
                 Path(f"{self._path}{suffix}").unlink(missing_ok=True)
 
     def rebuild(self, error: sqlite3.DatabaseError) -> None:
-        """Begin an empty index after an error: damage is thrown away, what another process holds is left to it."""
+        """Begin an empty index after an error: damage is thrown away, what is not ours or not to be written is left."""
         with self._lock:
             with suppress(sqlite3.Error):
                 self._db.close()
@@ -132,10 +144,14 @@ class Index:
             self._db = self._connect()
 
     def _give_up(self, error: sqlite3.DatabaseError) -> None:
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            self._path = None  # in memory, for as long as this process lives
-        else:
-            self._discard()
+        code = getattr(error, "sqlite_errorcode", 0)
+        try:
+            if code & 0xFF not in _NOT_OURS or code == sqlite3.SQLITE_IOERR_SHORT_READ:
+                self._discard()
+                return
+        except OSError:
+            pass  # what is damaged cannot be thrown away either
+        self._path = None  # in memory, for as long as this process lives
 
     def load(self) -> dict[str, Stored]:
         """Every note in the index by path.
@@ -229,8 +245,8 @@ class Index:
         return float(found[0]) if found else None
 
     def record_run(self, command: str, at: float) -> None:
-        """Remember when a command ended well."""
-        with self._lock:
+        """Remember when a command ended well; on a full disk it is forgotten."""
+        with self._lock, suppress(sqlite3.OperationalError):
             self._db.execute(
                 "INSERT INTO ran VALUES(?,?) ON CONFLICT(command) DO UPDATE SET at=excluded.at", (command, at)
             )

@@ -1,5 +1,6 @@
 """What a map gathers: by its links, its queries and bases, and by what other notes say of themselves."""
 
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ _BELONGS = frozenset(
 )
 # A query may match a whole vault; a map of more is no map of anything.
 _MOST_MEMBERS = 5_000
+# CPU seconds that the queries of one map may take in all; what comes after is not evaluated.
+_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,7 @@ class Members:
         spot = next(spots, None)
         section: tuple[str, ...] = ()
         places: list[Link | QueryBlock] = [*note.links, *note.queries]
+        stop = time.thread_time() + _SECONDS
         for one in sorted(places, key=_place):
             if isinstance(one, Link) and one.kind == "frontmatter":
                 yield from self._linked(note, one, "", "property")
@@ -80,7 +84,10 @@ class Members:
             while spot is not None and spot[0] <= one.start:
                 section, spot = spot[1], next(spots, None)
             heading = " > ".join(section)
-            if isinstance(one, QueryBlock):
+            kind = one.kind if isinstance(one, QueryBlock) else "base" if one.target.endswith(".base") else ""
+            if kind and time.thread_time() > stop:
+                yield Unsupported(heading, kind, "too much: the queries above it took all the time that a map has")
+            elif isinstance(one, QueryBlock):
                 yield from self._queried(note, one, heading)
             else:
                 yield from self._linked(note, one, heading, "embed" if one.kind == "embed" else "link")

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from itertools import islice
 from operator import attrgetter
 from typing import Any
 
@@ -35,8 +36,19 @@ _ALIASES = re.compile(r"alias(?:es)?", re.IGNORECASE)
 _BETWEEN_TAGS = re.compile(r"[\s,]+")
 # What people write for "no"; anything else in `private` counts as yes.
 _NOT_PRIVATE = frozenset({"", "no", "false", "off", "0"})
-# A canvas with more nodes than this is a file made by a program.
+# A canvas with more nodes than this is a file made by a program; each brace may open one.
 _CANVAS_NODES = 10_000
+_CANVAS_BRACES = 50_000
+# What makes a text long to read is less its size than what stands in it: lines, and marks that may open a heading,
+# link, tag, task, field or code. A book has some 20,000; a text with many more takes seconds and much memory.
+MOST_MARKS = 30_000
+_MARK = re.compile(r"[\n`~$%<#]|\[\[|\]\(|\] |::")
+# Scripts written without blanks. Each of their characters is a word of its own in the index: a novel has 150,000.
+UNSPACED = r"\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
+MOST_UNSPACED = 150_000
+_UNSPACED = re.compile(f"[{UNSPACED}]")
+# How the flag begins of a note that is not read to its end.
+CUT_SHORT = "too much"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +68,8 @@ class Note:
         tags: from properties and text, without `#`, each once.
         aliases: other names, from the properties.
         flags: what is wrong with it, for people, as "about: what"; a flagged note is still served as far as it goes.
-        private: whether it must stay in the house: it says so by `private: true` or a tag, or its properties cannot be
-            read, so that nobody knows what they say.
+        private: whether it must stay in the house: it says so by `private: true` or a tag, or its properties or its end
+            cannot be read, so that nobody knows what they say.
     """
 
     path: str
@@ -91,11 +103,31 @@ class Note:
 
 
 def decode(data: bytes) -> tuple[str, str]:
-    """The text of a file and what is wrong with its bytes, "" when nothing is.
+    """The text of a file and what is wrong with it, "" when nothing is.
 
     A byte order mark stays the first character of the text, and line ends stay as they are. UTF-16 is read by its
-    mark; bytes that are no UTF-8 become U+FFFD; a file with NUL bytes is no text.
+    mark; bytes that are no UTF-8 become U+FFFD; a file with NUL bytes is no text. A text with more than MOST_MARKS
+    marks ends before the line that has one too many, and one with more than MOST_UNSPACED words before the next.
     """
+    text, fault = _decoded(data)
+    end = _end(text)
+    if end == len(text):
+        return text, fault
+    return text[:end], f"{CUT_SHORT}: only its first {end} characters are read, as so many lines, marks or words follow"
+
+
+def _end(text: str) -> int:
+    """How much of a text is read, in characters."""
+    if len(text) <= MOST_MARKS:
+        return len(text)
+    marked = next(islice(_MARK.finditer(text), MOST_MARKS, None), None)
+    end = len(text) if marked is None else text.rfind("\n", 0, marked.start()) + 1 or marked.start()
+    worded = None if end <= MOST_UNSPACED or text.isascii() else _UNSPACED.finditer(text, 0, end)
+    beyond = next(islice(worded, MOST_UNSPACED, None), None) if worded else None
+    return end if beyond is None else beyond.start()
+
+
+def _decoded(data: bytes) -> tuple[str, str]:
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return data.decode("utf-16", "replace").replace(
             "\0", "\ufffd"
@@ -153,7 +185,9 @@ def parse(path: str, data: bytes, mtime_ns: int = 0, *, private_tags: frozenset[
         tasks=found.tasks,
         blocks=found.blocks,
         flags=tuple(flags),
-        private=bool(front.problem) or _says_private(front.properties, tags, private_tags),
+        private=bool(front.problem)
+        or fault.startswith(CUT_SHORT)
+        or _says_private(front.properties, tags, private_tags),
         items=found.items,
         fields=found.fields,
         queries=tuple(find(text, front.body, found.headings)),
@@ -198,6 +232,8 @@ def _texts(value: Any) -> list[str]:
 
 def _canvas(text: str) -> tuple[tuple[Link, ...], str]:
     """The links of a canvas (JSON Canvas 1.0): its file nodes, and the wikilinks in its text nodes."""
+    if text.count("{") > _CANVAS_BRACES:
+        return (), "canvas: made by a program, with more nodes than are read"
     try:
         nodes = json.loads(text.lstrip("\ufeff") or "{}").get("nodes", [])
         if not isinstance(nodes, list):

@@ -84,8 +84,7 @@ def _section(
     piece = _trim(text, start, end, heading)
     if piece is None:
         return
-    # A cheap bound first: prose has no token of 16 characters on average, so a very long section need not be counted.
-    if end - start <= 16 * limit and count(text[piece.start : piece.end]) <= limit:
+    if not _exceeds(text, piece.start, piece.end, limit, count):
         yield piece
         return
     if not spots:
@@ -105,6 +104,15 @@ def _section(
         yield from _section(text, spots[at][0], stop, spots[at][1], spots[at + 1 : after], limit, count)
 
 
+def _exceeds(text: str, start: int, end: int, limit: int, count: Callable[[str], int]) -> bool:
+    """Whether a stretch has more tokens than the limit.
+
+    A cheap bound first: no prose has tokens of 16 characters on average, so a very long stretch need not be counted.
+    An endless line would otherwise be counted to its end for each piece that is cut off it.
+    """
+    return end - start > 16 * limit or count(text[start:end]) > limit
+
+
 def _trim(text: str, start: int, end: int, heading: tuple[str, ...]) -> Piece | None:
     """The stretch without blank lines at either end; None when nothing is left."""
     stretch = text[start:end]
@@ -121,12 +129,12 @@ def _blocks(text: str, piece: Piece, limit: int, count: Callable[[str], int]) ->
     """Pack whole blocks into pieces; a block above the limit is cut at its lines."""
     begin = stop = piece.start
     for start, end in blocks(text, piece.start, piece.end):
-        if count(text[begin:end]) <= limit:
+        if not _exceeds(text, begin, end, limit, count):
             stop = end
             continue
         if stop > begin:
             yield from _kept(text, begin, stop, piece.heading, partial=False)
-        if count(text[start:end]) <= limit:
+        if not _exceeds(text, start, end, limit, count):
             begin, stop = start, end
             continue
         yield from _lines(text, start, end, piece.heading, limit, count)
@@ -138,12 +146,14 @@ def _blocks(text: str, piece: Piece, limit: int, count: Callable[[str], int]) ->
 def _lines(
     text: str, start: int, end: int, heading: tuple[str, ...], limit: int, count: Callable[[str], int]
 ) -> Iterator[Piece]:
-    begin = stop = start
+    begin = stop = line_end = start
     while stop < end:
-        after = text.find("\n", stop, end) + 1 or end
+        if stop == line_end:
+            line_end = text.find("\n", stop, end) + 1 or end
         # A single line above the limit is cut at characters: a quarter of the limit always fits.
-        after = min(after, stop + max(1, limit // 4)) if count(text[stop:after]) > limit else after
-        if stop > begin and count(text[begin:after]) > limit:
+        whole = not _exceeds(text, stop, line_end, limit, count)
+        after = line_end if whole else min(line_end, stop + max(1, limit // 4))
+        if stop > begin and _exceeds(text, begin, after, limit, count):
             yield from _kept(text, begin, stop, heading, partial=True)
             begin = stop
         stop = after
@@ -165,14 +175,17 @@ def blocks(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     fence = ""
     item = False
     at = start
+    words = start  # where the next line with text begins: looked for once in each run of blank lines
     while at < end:
         after = text.find("\n", at, end) + 1 or end
         line = text[at:after]
         blank = not line.strip()
+        if blank and at >= words:
+            words = _next_words(text, after, end)
         if fence:
             if _closes(line, fence):
                 fence = ""
-        elif blank and not (item and _continues(text, after, end)):
+        elif blank and not (item and words < end and text[words] in " \t"):  # what is indented still is of the item
             if begin >= 0:
                 yield begin, at
             begin, item = -1, False
@@ -194,11 +207,11 @@ def _closes(line: str, fence: str) -> bool:
     return bare.startswith(fence) and not bare.strip(fence[0])
 
 
-def _continues(text: str, at: int, end: int) -> bool:
-    """Whether the next line that has text is indented: it then belongs to the list item above the blank line."""
+def _next_words(text: str, at: int, end: int) -> int:
+    """Where the next line that has text begins; the end when there is none."""
     while at < end:
         after = text.find("\n", at, end) + 1 or end
         if text[at:after].strip():
-            return text[at] in " \t"
+            return at
         at = after
-    return False
+    return end

@@ -12,6 +12,8 @@ from context.regions import Lists, blank, blanked, escaped, is_html_tag, line_st
 # Longer than any real link or tag; the bound keeps a text of open brackets from being read over and over.
 _LINK_CHARS = 1000
 _MOST_BRACKETS = 12
+# What is kept of a heading: it is written beside each passage below it, so an endless one would fill the index.
+_HEADING_CHARS = 300
 
 # Patterns begin with the character they look for: that lets the engine skip to it, five times faster than `^`.
 _HEADING = re.compile(r"#{1,6}(?=[ \t\r\n]|\Z)([^\n]*)")
@@ -238,7 +240,7 @@ def _headings(live: str, text: str, start: int, dead: Iterable[tuple[int, int, s
         words = text[match.start(1) : match.end(1)].strip()
         bare = words.rstrip("#")  # a closing run of # is no part of it, when a blank stands before
         words = bare.rstrip() if not bare or bare[-1] in " \t" else words
-        found.append(Heading(match.start(1) - at, words, line))
+        found.append(Heading(match.start(1) - at, words[:_HEADING_CHARS], line))
     nested = _Nested(text, start, dead)
     underlined = [
         one
@@ -280,7 +282,7 @@ def _underlined(live: str, text: str, match: re.Match[str], start: int) -> Headi
         begin = line
     if begin > end:
         return None
-    return Heading(1 if match[1][0] == "=" else 2, " ".join(text[begin:end].split()), begin)
+    return Heading(1 if match[1][0] == "=" else 2, " ".join(text[begin:end].split())[:_HEADING_CHARS], begin)
 
 
 def _markdown_links(live: str, text: str, start: int) -> Iterator[Link]:

@@ -21,7 +21,7 @@ from context.index import Hit, Index, Stored
 from context.kinds import KINDS, MAP, Kind, Kinds, type_of
 from context.maps import map_reason
 from context.names import Names, fold
-from context.note import Note, decode, parse
+from context.note import CUT_SHORT, Note, decode, parse
 from context.obsidian import ObsidianSettings
 from context.obsidian import load as load_settings
 
@@ -30,8 +30,9 @@ _BATCH = 500
 # A copy that a sync service left beside a note after a conflict (Syncthing, Dropbox): never a note of its own.
 _CONFLICT = re.compile(r"\.sync-conflict-\d{8}-\d{6}|\(.{0,80}conflicted copy.{0,40}\)", re.IGNORECASE)
 _NOTES = (".md", ".canvas", ".base")
-# What is read of one note at most, in bytes; the rest of a longer file is left out and the note is flagged.
-READ_BYTES = 8 << 20
+# What is read of one note at most, in bytes; the rest of a longer file is left out and the note is flagged. This much
+# of any script, the text of a long book, is parsed and indexed well within the second that a note may take.
+READ_BYTES = 1 << 20
 _FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -300,9 +301,8 @@ class Vault:
     def _parsed(self, path: str, data: bytes, status: os.stat_result) -> Note:
         note = parse(path, data, status.st_mtime_ns, private_tags=self.options.private_tags)
         if status.st_size > len(data):
-            note = replace(
-                note, size=status.st_size, flags=(*note.flags, f"too large: only its first {READ_BYTES >> 20} MiB")
-            )
+            flag = f"{CUT_SHORT}: only its first {READ_BYTES >> 20} MiB are read"
+            note = replace(note, size=status.st_size, flags=(*note.flags, flag), private=True)
         if any(path.startswith(folder.rstrip("/") + "/") for folder in self.options.private_folders):
             note = replace(note, private=True)
         return note
@@ -367,8 +367,15 @@ def _entries(root: Path) -> Iterator[tuple["os.DirEntry[str]", str]]:
                 continue  # a name that is not text cannot be linked to, shown or sent
             if entry.is_dir(follow_symlinks=False):
                 waiting.append((f"{prefix}{entry.name}/", entry.path))
-            elif not entry.is_dir():
+            elif not _leads_to_folder(entry):
                 yield entry, prefix + entry.name
+
+
+def _leads_to_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
 
 
 def _stays(entry: "os.DirEntry[str]", root: Path) -> bool:

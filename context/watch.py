@@ -2,11 +2,16 @@
 
 import logging
 import threading
+import time
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
+from watchdog.observers.api import BaseObserver
+from watchdog.utils import BaseThread
 
 from context.vault import Vault
 
@@ -14,8 +19,12 @@ from context.vault import Vault
 SETTLE_SECONDS = 0.05
 # A steady stream of events cannot put reading off for longer than this.
 LONGEST_SECONDS = 1.0
-# The watcher is a hint and the stat walk the truth: events are lost when a queue overflows, sometimes silently.
+# The watcher is a hint and the stat walk the truth: events may be lost without a word.
 RESCAN_SECONDS = 30.0
+# How often to look whether events can come at all, in seconds: whether the threads live and the folder is the same.
+PULSE_SECONDS = 1.0
+# Where watchdog tells that the system's queue of events overflowed: nowhere but in its log.
+_WATCHDOG = "watchdog"
 
 
 class Watch:
@@ -24,7 +33,7 @@ class Watch:
     def __init__(
         self, vault: Vault, *, rescan_seconds: float = RESCAN_SECONDS, told: Callable[[int], None] = lambda _: None
     ) -> None:
-        """Begin to watch.
+        """Begin to watch, and look once: files may have changed between the vault's reading and now.
 
         Args:
             vault: what to keep fresh.
@@ -35,8 +44,13 @@ class Watch:
         self._rescan = rescan_seconds
         self._told = told
         self._dirty = threading.Event()
+        self._lost = threading.Event()
         self._stopping = threading.Event()
+        self._log = _Overflow(self._overflowed)
+        logging.getLogger(_WATCHDOG).addHandler(self._log)
+        self._root: tuple[int, int] | None = None
         self._observer = self._observe()
+        self._dirty.set()
         self._thread = threading.Thread(target=self._run, name="vault-watch", daemon=True)
         self._thread.start()
 
@@ -45,24 +59,50 @@ class Watch:
         """How changes are noticed, for people."""
         return "file events and rescans" if self._observer else "rescans only"
 
-    def _observe(self) -> object | None:
+    def _observe(self) -> BaseObserver | None:
         # For folders made deep and at once, watchdog warns with a text that lists every watched path.
         warnings.filterwarnings("ignore", message="Callback with id", category=RuntimeWarning)
+        self._lost.clear()
+        self._root = _identity(self._vault.root)
+        observer: BaseObserver | None = None
         try:
             observer = Observer()
             observer.schedule(_Handler(self._dirty.set), str(self._vault.root), recursive=True)
             observer.start()
-        except OSError:  # out of inotify watches: the rescan alone keeps the vault fresh, later
+        except OSError:  # out of inotify watches, or the folder is gone: the rescan alone keeps the vault fresh, later
+            _stop(observer)
             return None
         return observer
 
+    def _overflowed(self) -> None:
+        self._lost.set()
+        self._dirty.set()
+
+    def _is_broken(self) -> bool:
+        """Whether events may be missing: some were lost, a thread died, or the folder is another one than before."""
+        if self._lost.is_set() or self._root != _identity(self._vault.root):
+            return True
+        return self._observer is not None and not all(thread.is_alive() for thread in _threads(self._observer))
+
+    def _wait(self) -> None:
+        """Wait until files have changed and settled, or events may be missing, or it is time to look anyway."""
+        until = time.monotonic() + self._rescan
+        while (left := until - time.monotonic()) > 0 and not self._is_broken():
+            if self._dirty.wait(min(left, PULSE_SECONDS)):
+                self._settle()
+                return
+
     def _run(self) -> None:
         while not self._stopping.is_set():
-            if self._dirty.wait(self._rescan):
-                self._settle()
+            self._wait()
             self._dirty.clear()
             if self._stopping.is_set():
                 return
+            if (
+                self._observer is None or self._is_broken()
+            ):  # watch anew first, then look: what happens in between is told
+                _stop(self._observer)
+                self._observer = self._observe()
             try:
                 changed = self._vault.refresh()
             except Exception:
@@ -74,21 +114,58 @@ class Watch:
                 self._told(changed)
 
     def _settle(self) -> None:
-        waited = 0.0
-        while waited < LONGEST_SECONDS and not self._stopping.is_set():
+        until = time.monotonic() + LONGEST_SECONDS
+        while time.monotonic() < until and not self._stopping.is_set():
             self._dirty.clear()
             if not self._dirty.wait(SETTLE_SECONDS):
                 return
-            waited += SETTLE_SECONDS
 
     def stop(self) -> None:
         """Stop watching; returns once no file is being read."""
         self._stopping.set()
         self._dirty.set()
-        if self._observer is not None:
-            self._observer.stop()  # type: ignore[attr-defined]
-            self._observer.join(2.0)  # type: ignore[attr-defined]
         self._thread.join(5.0)
+        _stop(self._observer)
+        logging.getLogger(_WATCHDOG).removeHandler(self._log)
+
+
+def _identity(root: Path) -> tuple[int, int] | None:
+    """Which folder it is: another one may come to stand at the same path. None when there is none."""
+    try:
+        status = root.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _threads(observer: BaseObserver) -> list[BaseThread]:
+    """The threads that events pass: the observer's own, that of each watch, and the one that reads from the system."""
+    held = [part for part in vars(observer).values() if isinstance(part, BaseThread)]
+    return [observer, *observer.emitters, *held]
+
+
+def _stop(observer: BaseObserver | None) -> None:
+    if observer is None:
+        return
+    reader = [thread for thread in _threads(observer) if thread is not observer and thread not in observer.emitters]
+    try:
+        observer.stop()
+    except Exception:  # noqa: BLE001 - its books of watched folders may be wrong after a storm (watchdog 7.1): KeyError
+        for thread in reader:
+            with suppress(Exception):
+                thread.stop()  # what it did not come to: it holds the system's queue
+    if observer.ident is not None:  # it was started
+        observer.join(2.0)
+
+
+class _Overflow(logging.Handler):
+    def __init__(self, lost: Callable[[], None]) -> None:
+        super().__init__(logging.WARNING)
+        self._lost = lost
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "overflow" in record.getMessage():
+            self._lost()
 
 
 class _Handler(FileSystemEventHandler):
@@ -96,6 +173,6 @@ class _Handler(FileSystemEventHandler):
         self._dirty = dirty
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        # Opening and closing without writing are events too; our own reading must not wake us.
-        if event.event_type in {"created", "modified", "moved", "deleted"}:
+        # Our own reading must not wake us. All else counts: also a file that was only touched, or may be read now.
+        if event.event_type not in {"opened", "closed_no_write"}:
             self._dirty()

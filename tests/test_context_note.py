@@ -113,7 +113,7 @@ def test_bytes_become_text_or_a_flag(data: bytes, text: str, fault: str) -> None
 
 
 def test_a_canvas_too_deep_to_read_is_flagged() -> None:
-    assert note("[" * 100_000, "x.canvas").flags[0].startswith("canvas: ")
+    assert note("[" * 100_000, "x.canvas").flags[-1].startswith("canvas: ")
 
 
 @settings(max_examples=300, deadline=None)
@@ -135,3 +135,14 @@ def test_a_whole_note_survives_the_index() -> None:
 def test_a_row_that_is_none_is_an_error(row: list[Any]) -> None:
     with pytest.raises((TypeError, ValueError)):
         from_row(row)
+
+
+@pytest.mark.parametrize(
+    ("part", "longest"),
+    [("- [[A]]\n", 15_000 * 8), ("# H\n", 15_000 * 4), ("字", 150_000), ("`", 30_000), ("word ", 0)],
+)
+def test_a_text_of_very_many_marks_or_words_is_read_to_a_point_and_private(part: str, longest: int) -> None:
+    found = note(part * 160_000)
+    assert found.length == (longest or len(part) * 160_000)
+    assert [flag[:8] for flag in found.flags] == (["too much"] if longest else [])
+    assert found.private == bool(longest)
