@@ -9,8 +9,9 @@ from itertools import islice
 from typing import Any
 
 from commands.survey import is_template
+from context.chunk import spaced
 from context.frontmatter import read
-from context.index import Hit, spaced
+from context.index import Hit
 from context.kinds import DAILY, MAP, PROJECT, SYSTEM, lies_in, tagged_as
 from context.names import Names, base_of, fold
 from context.note import Note
@@ -46,7 +47,7 @@ _NAME_WORDS = 32
 _UNLINKABLE = re.compile(r"[\[\]#^|\\\n\r\0]")
 _NUMBER = re.compile(r"\d+[\s._-]*")
 
-# Scripts whose words stand without blanks between them: those that `context.index.spaced` takes apart.
+# Scripts whose words stand without blanks between them: those that `context.chunk.spaced` takes apart.
 _SCRIPTS = {
     "thai": "\u0e00-\u0e7f",
     "hiragana": "\u3040-\u309f",

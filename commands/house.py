@@ -55,7 +55,7 @@ class House:
             await asyncio.to_thread(self.watch.stop)
         await self.fleet.close()
         self.cache.close()
-        self.vault.index.close()
+        self.vault.close()
 
     def commands(self) -> list[dict[str, Any]]:
         """The commands a client may offer, for `GET /v1/commands`."""
@@ -82,6 +82,7 @@ class House:
                 "files": len(snapshot.files),
                 "maps": len(snapshot.maps),
                 "skipped": self.vault.skipped,
+                "full_text": "ready" if self.vault.is_searchable else "building",
                 "flagged": [
                     {"path": path, "flags": list(note.flags)}
                     for path, note in sorted(snapshot.notes.items())

@@ -1,26 +1,25 @@
-"""The index of a vault on disk: parsed notes and full-text search, in one SQLite file that may be lost."""
+"""The index of a vault on disk: parsed notes, their links and full-text search, in one SQLite file that may be lost."""
 
-import json
-import re
+import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from zlib import crc32
 
-from context.names import base_of
-from context.note import UNSPACED, Note, from_row, to_row
-from context.passage import bytes4, cut
+from msgspec import MsgspecError, Struct, msgpack
+
+from context.chunk import Chunk, spaced
+from context.note import Note
 
 # Raised when the tables or what is parsed into them change: an older index is then rebuilt.
-SCHEMA = 2
-# The unit that is searched: small pieces rank better than whole notes (measured: whole notes lose 18 to 30 points).
-CHUNK_TOKENS = 400
+SCHEMA = 3
 
 _TABLES = """
-CREATE TABLE note(id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE, mtime_ns INTEGER NOT NULL, size INTEGER NOT NULL,
-                  changed_at REAL NOT NULL, row TEXT NOT NULL);
+CREATE TABLE note(id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE, row BLOB NOT NULL, sum INTEGER NOT NULL);
 CREATE TABLE chunk(id INTEGER PRIMARY KEY, note INTEGER NOT NULL, start INTEGER NOT NULL, stop INTEGER NOT NULL,
                    heading TEXT NOT NULL);
 CREATE INDEX chunk_note ON chunk(note);
@@ -28,7 +27,16 @@ CREATE VIRTUAL TABLE words USING fts5(title, heading, body, properties,
                                    tokenize='porter unicode61 remove_diacritics 2');
 CREATE TABLE ran(command TEXT PRIMARY KEY, at REAL NOT NULL);
 CREATE TABLE made_with(options TEXT NOT NULL);
+CREATE TABLE files(digest TEXT NOT NULL);
 """
+# Words are gathered up to so many bytes before they are written, while a whole vault is indexed: fewer, larger runs.
+_FILL_BYTES = 64 << 20
+_USUAL_BYTES = 1 << 20  # SQLite's own default
+# From so many bytes on, the log of changes is brought into the file.
+_LOG_BYTES = 4 << 20
+# What is joined at once of full text, in pages of 4 KiB: some milliseconds.
+_STEP_PAGES = 64
+_PAUSE_SECONDS = 0.002
 # Faults that a new file would meet as well: another process holds it, it may not be written, the disk is full.
 _NOT_OURS = frozenset(
     {
@@ -43,19 +51,40 @@ _NOT_OURS = frozenset(
 )
 # bm25 weights of title, heading, body, properties: a word in the title says more than one in the body.
 _RANK = "bm25(words, 4.0, 2.0, 1.0, 1.5)"
-# Scripts written without blanks: each character is indexed as a word of its own and searched as a phrase.
-_UNSPACED = re.compile(f"([{UNSPACED}])")
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A note as the index holds it: parsed, and when its text was last seen to change (seconds since the epoch).
+class Row(Struct, frozen=True, array_like=True, gc=False):
+    """What the index keeps of a note beside its words.
 
-    `changed_at` is 0.0 for notes that were there when the index was first built: their age is not known from here.
+    Attributes:
+        note: the note, parsed.
+        edges: where its links lead, packed (see `context.graph`).
+        changed_at: when its text was last seen to change, in seconds since the epoch; 0.0 for notes that were there
+            when the index was first built: their age is not known from here.
     """
 
     note: Note
+    edges: bytes
     changed_at: float
+
+
+class Entry(Struct, frozen=True, gc=False):
+    """All that the index keeps of a note: its row, and what full-text search finds of it."""
+
+    row: Row
+    chunks: Sequence[Chunk]
+
+
+_encode = msgpack.Encoder().encode
+_decode = msgpack.Decoder(Row).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the index holds: the row of every note, and the digest of the set of files that their edges fit."""
+
+    rows: Sequence[Row]
+    files: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +96,6 @@ class Hit:
     end: int
     heading: str
     score: float
-
-
-def spaced(text: str) -> str:
-    """Text with blanks around each character of a script that is written without them."""
-    return text if text.isascii() else _UNSPACED.sub(r" \1 ", text)
 
 
 class Index:
@@ -94,17 +118,17 @@ class Index:
         self._db = self._open()
 
     def _open(self) -> sqlite3.Connection:
-        try:
-            return self._connect()
-        except sqlite3.DatabaseError as error:
-            self._give_up(error)
-            return self._connect()
+        for _ in range(2):
+            try:
+                return self._connect()
+            except sqlite3.DatabaseError as error:
+                self._give_up(error)
+        self._path = None  # a new file meets the same fault: in memory, for as long as this process lives
+        return self._connect()
 
     def _connect(self) -> sqlite3.Connection:
         db = sqlite3.connect(self._path or ":memory:", check_same_thread=False, isolation_level=None, timeout=5.0)
         try:
-            db.execute("PRAGMA journal_mode=WAL")
-            db.execute("PRAGMA synchronous=NORMAL")
             version = db.execute("PRAGMA user_version").fetchone()[0]
             if version not in (0, SCHEMA):
                 raise sqlite3.DatabaseError("an index of another version")
@@ -112,6 +136,8 @@ class Index:
                 if db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
                     raise sqlite3.DatabaseError("not an index, or one whose making was interrupted")
                 self._make(db)
+            else:
+                _settle(db)
             if db.execute("SELECT options FROM made_with").fetchone() != (self._made_with,):
                 raise sqlite3.DatabaseError("an index made with other options")
             # FTS5 keeps its own shadow tables: a broken one is only seen when asked.
@@ -122,11 +148,16 @@ class Index:
         return db
 
     def _make(self, db: sqlite3.Connection) -> None:
+        """Begin an index. It has no version, and so counts for nothing, until `fill` is through."""
         if self._path is not None:
             self._path.chmod(0o600)
-        db.executescript(f"BEGIN IMMEDIATE;{_TABLES}")
+        # Twice as fast: no journal is needed for a file that is thrown away unless it was finished.
+        db.execute("PRAGMA journal_mode=OFF")
+        db.execute("PRAGMA synchronous=OFF")
+        db.execute("PRAGMA locking_mode=EXCLUSIVE")
+        db.execute(f"PRAGMA cache_size=-{_FILL_BYTES >> 10}")
+        db.executescript(f"BEGIN EXCLUSIVE;{_TABLES}")
         db.execute("INSERT INTO made_with VALUES(?)", (self._made_with,))
-        db.execute(f"PRAGMA user_version={SCHEMA}")
         db.execute("COMMIT")
         self.fresh = True
 
@@ -141,7 +172,7 @@ class Index:
             with suppress(sqlite3.Error):
                 self._db.close()
             self._give_up(error)
-            self._db = self._connect()
+            self._db = self._open()
 
     def _give_up(self, error: sqlite3.DatabaseError) -> None:
         code = getattr(error, "sqlite_errorcode", 0)
@@ -153,44 +184,107 @@ class Index:
             pass  # what is damaged cannot be thrown away either
         self._path = None  # in memory, for as long as this process lives
 
-    def load(self) -> dict[str, Stored]:
-        """Every note in the index by path.
+    def load(self) -> Known:
+        """Every note in the index.
 
         Raises:
             sqlite3.DatabaseError: the file is damaged; call `rebuild`.
         """
         with self._lock:
-            rows = self._db.execute("SELECT row, changed_at FROM note ORDER BY path").fetchall()
+            found = self._db.execute("SELECT row, sum FROM note").fetchall()
+            files = self._db.execute("SELECT digest FROM files").fetchone()
+        if any(crc32(row) != total for row, total in found):
+            raise sqlite3.DatabaseError("a row of the index is damaged")
         try:
-            notes = [Stored(from_row(json.loads(row)), changed_at) for row, changed_at in rows]
-        except (ValueError, TypeError, KeyError) as error:
+            return Known([_decode(row) for row, _ in found], files[0] if files else "")
+        except MsgspecError as error:
             raise sqlite3.DatabaseError("a row of the index cannot be read") from error
-        return {stored.note.path: stored for stored in notes}
 
-    def write(self, changed: Sequence[tuple[Note, str]], gone: Iterable[str] = (), *, at: float = 0.0) -> None:
-        """Replace the rows of changed notes and drop those of notes that are gone, in one transaction.
+    def fill(self, batches: Iterable[Sequence[Entry]], files: str) -> None:
+        """Write all notes into an index that is fresh. Unless it comes to its end, the index counts for nothing.
 
         Args:
-            changed: notes and the texts they were parsed from.
+            batches: all notes; the index is free for others between two of them.
+            files: the digest of the set of files that the edges fit.
+
+        Raises:
+            sqlite3.DatabaseError: the disk is full, or the like; call `rebuild`.
+        """
+        with self._lock:
+            self._buffer(_FILL_BYTES)
+            self._db.execute("BEGIN")
+        for batch in batches:
+            with self._lock:
+                self._add(batch)
+        with self._lock:
+            self._db.execute("INSERT INTO files VALUES(?)", (files,))
+            self._db.execute("COMMIT")
+            self._buffer(_USUAL_BYTES)
+            # Pieces are joined by `tidy`, not in the midst of a change.
+            self._db.execute("INSERT INTO words(words, rank) VALUES('automerge', 0)")
+            self._db.execute("INSERT INTO words(words, rank) VALUES('crisismerge', 500)")
+            if self._path is not None:
+                _sync(self._path)
+            self._db.execute(f"PRAGMA user_version={SCHEMA}")
+            _settle(self._db)
+            self.fresh = False
+
+    def write(
+        self, batches: Iterable[Sequence[Entry]], gone: Iterable[str] = (), kept: Iterable[Row] = (), *, files: str
+    ) -> None:
+        """Replace what is known of changed notes and drop those that are gone, in one transaction.
+
+        Args:
+            batches: notes whose text changed.
             gone: paths of notes that no longer exist.
-            at: when the change was seen, in seconds since the epoch; 0.0 when the note's age is not known.
+            kept: notes whose text is the same, but not their time stamps or the meaning of their links.
+            files: the digest of the set of files that the edges fit.
+
+        Raises:
+            sqlite3.DatabaseError: damage, or a full disk; call `rebuild`.
         """
         with self._lock:
             self._db.execute("BEGIN IMMEDIATE")
             try:
-                self._drop([*gone, *(note.path for note, _ in changed)])
-                for note, text in changed:
-                    self._add(note, text, at)
+                self._drop(gone)
+                for batch in batches:
+                    self._drop(entry.row.note.path for entry in batch)
+                    self._add(batch)
+                for row in kept:
+                    packed = _encode(row)
+                    self._db.execute(
+                        "UPDATE note SET row=?, sum=? WHERE path=?", (packed, crc32(packed), row.note.path)
+                    )
+                self._db.execute("UPDATE files SET digest=?", (files,))
             except BaseException:
                 self._db.execute("ROLLBACK")
                 raise
             self._db.execute("COMMIT")
 
-    def touch(self, notes: Iterable[Note]) -> None:
-        """Keep new time stamps of notes whose bytes did not change."""
-        rows = [(json.dumps(to_row(note), ensure_ascii=False), note.mtime_ns, note.size, note.path) for note in notes]
+    def tidy(self, is_enough: Callable[[], bool]) -> None:
+        """Do in small steps what changes leave to do later: join the pieces of full text, shorten the log of changes.
+
+        SQLite would do it in the midst of some change, which then takes half a second at 10,000 notes. Others come in
+        between two steps.
+
+        Args:
+            is_enough: whether to leave the rest for another time, asked before each step.
+        """
+        with suppress(sqlite3.Error, OSError):
+            while not self.fresh and not is_enough() and self._join():
+                time.sleep(_PAUSE_SECONDS)  # a lock that is taken again at once starves those who wait for it
+            path = self._path
+            if path is not None and not is_enough() and Path(f"{path}-wal").stat().st_size > _LOG_BYTES:
+                # A connection of its own: that of everybody else is free meanwhile.
+                with closing(sqlite3.connect(path, timeout=1.0)) as db:
+                    db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+    def _join(self) -> bool:
+        """One step of joining pieces of full text; whether there was any (SQLite docs, FTS5, "The 'merge' Command")."""
         with self._lock:
-            self._db.executemany("UPDATE note SET row=?, mtime_ns=?, size=? WHERE path=?", rows)
+            before = self._db.total_changes
+            self._db.execute("INSERT INTO words(words, rank) VALUES('merge', ?)", (_STEP_PAGES,))
+            return self._db.total_changes - before > 1
 
     def _drop(self, paths: Iterable[str]) -> None:
         for path in paths:
@@ -200,28 +294,26 @@ class Index:
                 self._db.execute("DELETE FROM chunk WHERE note=?", found)
                 self._db.execute("DELETE FROM note WHERE id=?", found)
 
-    def _add(self, note: Note, text: str, at: float) -> None:
-        db = self._db
-        row = json.dumps(to_row(note), ensure_ascii=False)
-        identity = db.execute(
-            "INSERT INTO note(path, mtime_ns, size, changed_at, row) VALUES(?,?,?,?,?)",
-            (note.path, note.mtime_ns, note.size, at, row),
-        ).lastrowid
-        title = spaced(" ".join((base_of(note.path), *note.aliases)))
-        about = spaced(_words_of(note.properties.values()) + " " + " ".join(note.tags))
-        pieces = cut(note, text, limit=CHUNK_TOKENS, count=bytes4) if note.is_text else []
-        if not pieces and (title or about):  # a note without text is still found by its name and properties
-            spans = [(note.body, note.body, "", "")]
-        else:
-            spans = [(p.start, p.end, " > ".join(p.heading), text[p.start : p.end]) for p in pieces]
-        for place, (start, stop, heading, body) in enumerate(spans):
-            chunk = db.execute(
-                "INSERT INTO chunk(note, start, stop, heading) VALUES(?,?,?,?)", (identity, start, stop, heading)
-            ).lastrowid
-            db.execute(
-                "INSERT INTO words(rowid, title, heading, body, properties) VALUES(?,?,?,?,?)",
-                (chunk, title, spaced(heading), spaced(body), about if place == 0 else ""),
-            )
+    def _add(self, batch: Sequence[Entry]) -> None:
+        (note_id,) = self._db.execute("SELECT coalesce(max(id), 0) FROM note").fetchone()
+        (chunk_id,) = self._db.execute("SELECT coalesce(max(id), 0) FROM chunk").fetchone()
+        notes: list[tuple[object, ...]] = []
+        spans: list[tuple[object, ...]] = []
+        words: list[tuple[object, ...]] = []
+        for entry in batch:
+            note_id += 1
+            packed = _encode(entry.row)
+            notes.append((note_id, entry.row.note.path, packed, crc32(packed)))
+            for piece in entry.chunks:
+                chunk_id += 1
+                spans.append((chunk_id, note_id, piece.start, piece.stop, piece.heading))
+                words.append((chunk_id, piece.title, spaced(piece.heading), piece.body, piece.properties))
+        self._db.executemany("INSERT INTO note VALUES(?,?,?,?)", notes)
+        self._db.executemany("INSERT INTO chunk VALUES(?,?,?,?,?)", spans)
+        self._db.executemany("INSERT INTO words(rowid, title, heading, body, properties) VALUES(?,?,?,?,?)", words)
+
+    def _buffer(self, size: int) -> None:
+        self._db.execute("INSERT INTO words(words, rank) VALUES('hashsize', ?)", (size,))
 
     def search(self, match: str, limit: int) -> list[Hit]:
         """The chunks that fit an FTS5 expression, best first.
@@ -257,17 +349,18 @@ class Index:
             self._db.close()
 
 
-def _words_of(values: Iterable[object]) -> str:
-    words: list[str] = []
-    waiting: list[object] = list(values)
-    while waiting and len(words) < 1000:
-        value = waiting.pop(0)
-        if isinstance(value, str):
-            words.append(value)
-        elif isinstance(value, dict):
-            waiting.extend(value.values())
-        elif isinstance(value, list):
-            waiting.extend(value)
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            words.append(str(value))
-    return " ".join(words)
+def _settle(db: sqlite3.Connection) -> None:
+    """From now on a change is either whole in the file or not there, also when the power fails."""
+    db.execute("PRAGMA locking_mode=NORMAL")
+    db.execute("PRAGMA journal_mode=WAL")
+    db.execute("PRAGMA synchronous=NORMAL")
+    db.execute("PRAGMA wal_autocheckpoint=0")  # it may take half a second; see `tidy`
+    db.execute("PRAGMA cache_size=-2000")  # SQLite's own default
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Protocol
 
+from msgspec import Struct
+
 # Dataview reads no line that is longer.
 _LINE_CHARS = 32768
 _TAB = 4
@@ -28,8 +30,7 @@ _KEY = re.compile(rf"[^\w]*((?:[\w\s/-]|[{EMOJI}])*)[_*~`]*")
 _NAME_PART = re.compile(rf"([{EMOJI}]+)|([\w-]+)|(\s+)|.", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(Struct, frozen=True, array_like=True, gc=False):
     """An inline field.
 
     Attributes:
@@ -45,8 +46,7 @@ class Field:
     place: str = "text"
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(Struct, frozen=True, array_like=True, gc=False):
     """The list item of a task.
 
     Attributes:

@@ -3,6 +3,7 @@
 import posixpath
 import unicodedata
 from collections.abc import Iterable
+from functools import cached_property
 
 
 def fold(name: str) -> str:
@@ -21,20 +22,56 @@ def base_of(path: str) -> str:
     return name.removesuffix(".md")
 
 
+def _name_key(path: str) -> str:
+    """The folded name of a file, of a note without `.md`."""
+    key = fold(path)
+    return key[key.rfind("/") + 1 :].removesuffix(".md")
+
+
 class Names:
-    """Every file of a vault by folded path and by folded name. Immutable once made."""
+    """Every file of a vault by folded path and by folded name. Immutable; made when the first name is asked for."""
 
     def __init__(self, paths: Iterable[str]) -> None:
-        self._paths: dict[str, str] = {}
-        self._bases: dict[str, list[str]] = {}
-        for path in sorted(paths):
-            key = fold(path)
-            self._paths.setdefault(key, path)
-            self._bases.setdefault(key[key.rfind("/") + 1 :].removesuffix(".md"), []).append(path)
+        self._files = paths if isinstance(paths, frozenset) else frozenset(paths)
+        self._known: dict[str, str | None] = {}  # what targets mean that mean the same wherever they stand
+
+    @cached_property
+    def _paths(self) -> dict[str, str]:
+        """Folded path → the path; of paths that fold alike the first."""
+        found: dict[str, str] = {}
+        for path in sorted(self._files):
+            found.setdefault(fold(path), path)
+        return found
+
+    @cached_property
+    def _bases(self) -> dict[str, tuple[str, ...]]:
+        """Folded name → the files of this name, in path order."""
+        found: dict[str, list[str]] = {}
+        for path in sorted(self._files):
+            found.setdefault(_name_key(path), []).append(path)
+        return {key: tuple(paths) for key, paths in found.items()}
+
+    def updated(self, came: Iterable[str], went: Iterable[str]) -> "Names":
+        """The same after a few files came or went."""
+        added, gone = frozenset(came), frozenset(went)
+        after = Names((self._files | added) - gone)
+        paths, bases = dict(self._paths), dict(self._bases)
+        touched: dict[str, set[str]] = {}
+        for path in added | gone:
+            touched.setdefault(_name_key(path), set()).add(path)
+        for key, changed in touched.items():
+            named = sorted((set(bases.pop(key, ())) - gone) | (changed - gone))
+            if named:
+                bases[key] = tuple(named)
+            for folded in map(fold, changed):
+                paths.pop(folded, None)
+                paths.update((folded, path) for path in reversed(named) if fold(path) == folded)
+        after._paths, after._bases = paths, bases
+        return after
 
     def same_name(self, name: str) -> tuple[str, ...]:
         """All files with this base name, in path order; more than one makes a bare link ambiguous."""
-        return tuple(self._bases.get(fold(name).removesuffix(".md"), ()))
+        return self._bases.get(fold(name).removesuffix(".md"), ())
 
     def resolve(self, target: str, source: str) -> str | None:
         """The path a link means, or None when no file fits.
@@ -48,24 +85,27 @@ class Names:
             target: what stands before `#` and `|`; "" means the linking note itself.
             source: the path of the linking note.
         """
+        known = self._known.get(target, "")
+        if known != "":
+            return known
         key = fold(target.strip())
         if not key:
             return source
         if key.startswith(("./", "../")):
             joined = posixpath.normpath(posixpath.join(fold(folder_of(source)), key))
             return None if joined.startswith("..") else self._exact(joined)
-        if key.startswith("/"):
-            return self._exact(key[1:])
-        exact = self._exact(key)
-        if exact is not None:
+        exact = self._exact(key.removeprefix("/"))
+        if exact is not None or key.startswith("/"):
+            self._known[target] = exact
             return exact
         base = key[key.rfind("/") + 1 :]
-        found = self._bases.get(base) or self._bases.get(base.removesuffix(".md")) or []
+        found = self._bases.get(base) or self._bases.get(base.removesuffix(".md")) or ()
         if "/" in key:
             tail = "/" + key.removesuffix(".md")
-            found = [path for path in found if fold(path).removesuffix(".md").endswith(tail)]
+            found = tuple(path for path in found if fold(path).removesuffix(".md").endswith(tail))
         if len(found) < 2:
-            return found[0] if found else None
+            self._known[target] = found[0] if found else None
+            return self._known[target]
         near = folder_of(source)
         return min(found, key=lambda path: (not path.startswith(near), len(path), path))
 

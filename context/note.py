@@ -4,11 +4,12 @@ import codecs
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from itertools import islice
-from operator import attrgetter
 from typing import Any
+
+from msgspec import Struct, msgpack, to_builtins
 
 from context.frontmatter import read
 from context.inline import Field, Item
@@ -19,20 +20,21 @@ from context.scan import Block, Heading, Link, Task, scan, wikilinks
 __all__ = [
     "Block",
     "Field",
+    "Front",
     "Heading",
     "Item",
     "Link",
     "Note",
+    "Parts",
     "QueryBlock",
     "Task",
     "decode",
-    "from_row",
+    "packed",
     "parse",
-    "to_row",
 ]
 
-_TAGS = re.compile(r"tags?", re.IGNORECASE)
-_ALIASES = re.compile(r"alias(?:es)?", re.IGNORECASE)
+_TAGS = frozenset({"tag", "tags"})
+_ALIASES = frozenset({"alias", "aliases"})
 _BETWEEN_TAGS = re.compile(r"[\s,]+")
 # What people write for "no"; anything else in `private` counts as yes.
 _NOT_PRIVATE = frozenset({"", "no", "false", "off", "0"})
@@ -51,9 +53,39 @@ _UNSPACED = re.compile(f"[{UNSPACED}]")
 CUT_SHORT = "too much"
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Front(Struct, frozen=True, array_like=True):
+    """What the properties of a note say: themselves, as JSON has them, and its tags and aliases (see `Note`)."""
+
+    properties: dict[str, Any]
+    tags: tuple[str, ...]
+    aliases: tuple[str, ...]
+
+
+class Parts(Struct, frozen=True, array_like=True, gc=False):
+    """What stands in a note (see `Note`)."""
+
+    headings: tuple[Heading, ...] = ()
+    links: tuple[Link, ...] = ()
+    tasks: tuple[Task, ...] = ()
+    blocks: tuple[Block, ...] = ()
+    items: tuple[Item, ...] = ()
+    fields: tuple[Field, ...] = ()
+    queries: tuple[QueryBlock, ...] = ()
+
+
+# Whoever looks at one note looks at it again soon; whoever looks at every note of a large vault pays 5 µs for each.
+_KEPT_NOTES = 16384
+_encode = msgpack.Encoder().encode
+_front = lru_cache(maxsize=_KEPT_NOTES)(msgpack.Decoder(Front).decode)
+_parts = lru_cache(maxsize=_KEPT_NOTES)(msgpack.Decoder(Parts).decode)
+_NO_FRONT = Front({}, (), ())
+
+
+class Note(Struct, frozen=True, array_like=True, gc=False):
     """One file of Markdown, a canvas or a base, parsed. All offsets are in characters of its decoded text.
+
+    What was found in it is kept packed, as the index has it: a vault is opened without unpacking, and a large one fits
+    into memory.
 
     Attributes:
         path: from the root of the vault, with `/`.
@@ -61,15 +93,10 @@ class Note:
         digest: SHA-256 of its bytes, 64 hex.
         length: characters of its text.
         body: where the text after the properties begins.
-        properties: as JSON has them; empty when they cannot be read.
-        headings, links, tasks, blocks, fields: in the order of the text; links in properties come first.
-        items: the list item of each task.
-        queries: of Bases and Dataview, blocks and inline ones, in the order of the text; of a base the whole file.
-        tags: from properties and text, without `#`, each once.
-        aliases: other names, from the properties.
         flags: what is wrong with it, for people, as "about: what"; a flagged note is still served as far as it goes.
         private: whether it must stay in the house: it says so by `private: true` or a tag, or its properties or its end
             cannot be read, so that nobody knows what they say.
+        front, parts: a `Front` and a `Parts`, packed.
     """
 
     path: str
@@ -78,18 +105,60 @@ class Note:
     digest: str
     length: int
     body: int
-    properties: Mapping[str, Any]
-    headings: tuple[Heading, ...]
-    links: tuple[Link, ...]
-    tags: tuple[str, ...]
-    aliases: tuple[str, ...]
-    tasks: tuple[Task, ...]
-    blocks: tuple[Block, ...]
     flags: tuple[str, ...]
     private: bool
-    items: tuple[Item, ...] = ()
-    fields: tuple[Field, ...] = ()
-    queries: tuple[QueryBlock, ...] = ()
+    front: bytes
+    parts: bytes
+
+    @property
+    def properties(self) -> Mapping[str, Any]:
+        """By name, as JSON has them; none when they cannot be read."""
+        return _front(self.front).properties
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """From properties and text, without `#`, each once."""
+        return _front(self.front).tags
+
+    @property
+    def aliases(self) -> tuple[str, ...]:
+        """Other names, from the properties."""
+        return _front(self.front).aliases
+
+    @property
+    def headings(self) -> tuple[Heading, ...]:
+        """In the order of the text."""
+        return _parts(self.parts).headings
+
+    @property
+    def links(self) -> tuple[Link, ...]:
+        """In the order of the text, those in properties first."""
+        return _parts(self.parts).links
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """In the order of the text."""
+        return _parts(self.parts).tasks
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """Block ids, in the order of the text."""
+        return _parts(self.parts).blocks
+
+    @property
+    def items(self) -> tuple[Item, ...]:
+        """The list item of each task."""
+        return _parts(self.parts).items
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """Inline fields, in the order of the text."""
+        return _parts(self.parts).fields
+
+    @property
+    def queries(self) -> tuple[QueryBlock, ...]:
+        """Of Bases and Dataview, blocks and inline ones, in the order of the text; of a base the whole file."""
+        return _parts(self.parts).queries
 
     @property
     def is_text(self) -> bool:
@@ -149,57 +218,73 @@ def parse(path: str, data: bytes, mtime_ns: int = 0, *, private_tags: frozenset[
         mtime_ns: of the file.
         private_tags: tags that make a note private; a nested tag counts as its parents.
     """
+    return parse_text(path, data, mtime_ns, private_tags=private_tags)[0]
+
+
+def parse_text(path: str, data: bytes, mtime_ns: int, *, private_tags: frozenset[str]) -> tuple[Note, str]:
+    """The same, and the text that the offsets of the note are of."""
     text, fault = decode(data)
     flags = [fault] if fault else []
-    digest = hashlib.sha256(data).hexdigest()
+    body, private = 0, False
+    front, parts = _NO_FRONT, Parts()
     if path.endswith(".canvas"):
         links, problem = _canvas(text)
+        parts = Parts(links=links)
         flags += [problem] if problem else []
-        return Note(
-            path, mtime_ns, len(data), digest, len(text), 0, {}, (), links, (), (), (), (), tuple(flags), private=False
+    elif path.endswith(".base"):
+        parts = Parts(queries=(QueryBlock("base", text, 0, len(text), ""),))
+    else:
+        read_front = read(text)
+        properties, body = read_front.properties, read_front.body
+        if read_front.problem:
+            flags.append(f"frontmatter: {read_front.problem}")
+        found = scan(text, body)
+        props = [link for prop, start, end in read_front.spans for link in wikilinks(text, start, end, prop)]
+        tags, aliases = _each_once([*_property_tags(properties), *found.tags]), _each_once(_aliases(properties))
+        front = Front(properties, tags, aliases)
+        private = bool(read_front.problem) or _says_private(properties, tags, private_tags)
+        private = private or fault.startswith(CUT_SHORT)
+        parts = Parts(
+            found.headings,
+            (*props, *found.links) if props else found.links,
+            found.tasks,
+            found.blocks,
+            found.items,
+            found.fields,
+            tuple(find(text, found.headings, found.dead)),
         )
-    if path.endswith(".base"):
-        whole = (QueryBlock("base", text, 0, len(text), ""),)
-        no = ((), (), (), (), (), ())
-        return Note(
-            path, mtime_ns, len(data), digest, len(text), 0, {}, *no, tuple(flags), private=False, queries=whole
-        )
-    front = read(text)
-    if front.problem:
-        flags.append(f"frontmatter: {front.problem}")
-    found = scan(text, front.body)
-    props = [link for prop, start, end in front.spans for link in wikilinks(text, start, end, prop)]
-    tags = tuple(dict.fromkeys((*_property_tags(front.properties), *found.tags)))
-    return Note(
-        path=path,
-        mtime_ns=mtime_ns,
-        size=len(data),
-        digest=digest,
-        length=len(text),
-        body=front.body,
-        properties=front.properties,
-        headings=found.headings,
-        links=(*props, *found.links) if props else found.links,
-        tags=tags,
-        aliases=tuple(dict.fromkeys(_aliases(front.properties))),
-        tasks=found.tasks,
-        blocks=found.blocks,
-        flags=tuple(flags),
-        private=bool(front.problem)
-        or fault.startswith(CUT_SHORT)
-        or _says_private(front.properties, tags, private_tags),
-        items=found.items,
-        fields=found.fields,
-        queries=tuple(find(text, front.body, found.headings)),
-    )
+    digest = hashlib.sha256(data).hexdigest()
+    note = Note(path, mtime_ns, len(data), digest, len(text), body, tuple(flags), private, packed(front), packed(parts))
+    return note, text
+
+
+def packed(value: Front | Parts) -> bytes:
+    """What was found, as a note keeps it. A lone surrogate, which JSON can spell and UTF-8 cannot, becomes `?`."""
+    try:
+        return _encode(value)
+    except UnicodeEncodeError:
+        text = json.dumps(to_builtins(value), ensure_ascii=False)
+        return _encode(json.loads(text.encode("utf-8", "replace")))
 
 
 def _says_private(properties: Mapping[str, Any], tags: Iterable[str], private_tags: frozenset[str]) -> bool:
     for name, value in properties.items():
-        if fold(name) == "private" and value not in (False, None, 0) and fold(str(value).strip()) not in _NOT_PRIVATE:
+        if (
+            len(name) == 7
+            and name.lower() == "private"
+            and value not in (False, None, 0)
+            and fold(str(value).strip()) not in _NOT_PRIVATE
+        ):
             return True
-    wanted = {fold(tag) for tag in private_tags}
-    return any(parent in wanted for tag in tags for parent in _parents(fold(tag)))
+    wanted = _folded(private_tags)
+    return any(
+        any(parent in wanted for parent in _parents(fold(tag))) if "/" in tag else fold(tag) in wanted for tag in tags
+    )
+
+
+@lru_cache(maxsize=8)
+def _folded(tags: frozenset[str]) -> frozenset[str]:
+    return frozenset(map(fold, tags))
 
 
 def _parents(tag: str) -> Iterator[str]:
@@ -209,19 +294,19 @@ def _parents(tag: str) -> Iterator[str]:
         tag = tag.rpartition("/")[0]
 
 
-def _property_tags(properties: Mapping[str, Any]) -> Iterator[str]:
-    for name, value in properties.items():
-        if _TAGS.fullmatch(name):
-            for item in _texts(value):
-                yield from (tag for part in _BETWEEN_TAGS.split(item) if (tag := part.strip("#/ ")))
+def _property_tags(properties: Mapping[str, Any]) -> list[str]:
+    texts = [item for name in properties if name.lower() in _TAGS for item in _texts(properties[name])]
+    return [tag for text in texts for part in _BETWEEN_TAGS.split(text) if (tag := part.strip("#/ "))]
 
 
-def _aliases(properties: Mapping[str, Any]) -> Iterator[str]:
-    for name, value in properties.items():
-        if _ALIASES.fullmatch(name):
-            for item in _texts(value):
-                parts = item.split(",") if isinstance(value, str) else [item]
-                yield from (alias for part in parts if (alias := part.strip()))
+def _aliases(properties: Mapping[str, Any]) -> list[str]:
+    values = [value for name, value in properties.items() if name.lower() in _ALIASES]
+    texts = [text for one in values for text in (one.split(",") if isinstance(one, str) else _texts(one))]
+    return [alias for text in texts if (alias := text.strip())]
+
+
+def _each_once(texts: list[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(texts)) if texts else ()
 
 
 def _texts(value: Any) -> list[str]:
@@ -250,82 +335,3 @@ def _canvas(text: str) -> tuple[tuple[Link, ...], str]:
         elif isinstance(node.get("text"), str):
             links += (Link("canvas", one.target, one.sub, one.alias, 0, 0) for one in scan(node["text"]).links)
     return tuple(links), ""
-
-
-# `dataclasses.astuple` copies every value: a quarter of the time of a cold index.
-_HEADING, _LINK, _TASK, _BLOCK, _ITEM, _FIELD, _QUERY = (
-    attrgetter(*(field.name for field in fields(kind)))
-    for kind in (Heading, Link, Task, Block, Item, Field, QueryBlock)
-)
-
-
-def to_row(note: Note) -> list[Any]:
-    """A note as a JSON-able list, for the index."""
-    return [
-        note.path,
-        note.mtime_ns,
-        note.size,
-        note.digest,
-        note.length,
-        note.body,
-        note.properties,
-        [_HEADING(one) for one in note.headings],
-        [_LINK(one) for one in note.links],
-        note.tags,
-        note.aliases,
-        [_TASK(one) for one in note.tasks],
-        [_BLOCK(one) for one in note.blocks],
-        note.flags,
-        note.private,
-        [_ITEM(one) for one in note.items],
-        [_FIELD(one) for one in note.fields],
-        [_QUERY(one) for one in note.queries],
-    ]
-
-
-def from_row(row: Sequence[Any]) -> Note:
-    """The note that `to_row` made a list of.
-
-    Raises:
-        TypeError, ValueError: it is no such list.
-    """
-    (
-        path,
-        mtime,
-        size,
-        digest,
-        length,
-        body,
-        properties,
-        headings,
-        links,
-        tags,
-        aliases,
-        tasks,
-        blocks,
-        flags,
-        private,
-        items,
-        inline,
-        queries,
-    ) = row
-    return Note(
-        path,
-        mtime,
-        size,
-        digest,
-        length,
-        body,
-        properties,
-        tuple(Heading(*one) for one in headings),
-        tuple(Link(*one) for one in links),
-        tuple(tags),
-        tuple(aliases),
-        tuple(Task(*one) for one in tasks),
-        tuple(Block(*one) for one in blocks),
-        tuple(flags),
-        private,
-        tuple(Item(*one) for one in items),
-        tuple(Field(*one) for one in inline),
-        tuple(QueryBlock(*one) for one in queries),
-    )

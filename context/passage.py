@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from context.note import Note
 from context.scan import heading_paths
@@ -14,8 +15,7 @@ _FENCE = re.compile(r"[ \t>]*(?:[-*+][ \t]+|\d{1,9}[.)][ \t]+)?(`{3,}|~{3,})")
 _ITEM = re.compile(r"(?:[-*+]|\d{1,9}[.)])[ \t]")
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(Struct, frozen=True):
     """A stretch of a note's text: `text[start:end]`, in characters.
 
     Attributes:
@@ -31,7 +31,7 @@ class Piece:
 
 def bytes4(text: str) -> int:
     """Tokens where no model says otherwise: ceil(UTF-8 bytes / 4)."""
-    return -(-len(text.encode("utf-8", "replace")) // 4)
+    return -(-(len(text) if text.isascii() else len(text.encode("utf-8", "replace"))) // 4)
 
 
 def cut(
@@ -119,14 +119,17 @@ def _trim(text: str, start: int, end: int, heading: tuple[str, ...]) -> Piece | 
     kept = stretch.strip()
     if not kept.strip("\ufeff"):
         return None
-    lead = len(stretch) - len(stretch.lstrip())
+    lead = len(stretch) - len(stretch.lstrip()) if stretch[0].isspace() else 0
     # Indentation is meaning in Markdown: go back to the start of the first line that has text.
     begin = max(start, text.rfind("\n", start, start + lead) + 1) if lead else start
-    return Piece(heading, begin, start + len(stretch.rstrip()))
+    return Piece(heading, begin, start + lead + len(kept))
 
 
 def _blocks(text: str, piece: Piece, limit: int, count: Callable[[str], int]) -> Iterator[Piece]:
     """Pack whole blocks into pieces; a block above the limit is cut at its lines."""
+    if not _exceeds(text, piece.start, piece.end, limit, count):
+        yield piece
+        return
     begin = stop = piece.start
     for start, end in blocks(text, piece.start, piece.end):
         if not _exceeds(text, begin, end, limit, count):

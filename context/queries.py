@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
-from context.regions import regions
+from msgspec import Struct
+
+from context.regions import Region
 from context.scan import Heading, heading_paths
 
 # The languages of code blocks that are queries. Dataview knows its own by exactly these words, in small letters.
@@ -15,8 +16,7 @@ _MARKERS = re.compile(r"[-*+]|\d{1,9}[.)]")
 _INLINE = (("=", "inline"), ("$=", "inlinejs"))
 
 
-@dataclass(frozen=True, slots=True)
-class QueryBlock:
+class QueryBlock(Struct, frozen=True, array_like=True, gc=False):
     """A query as it stands in a note.
 
     Attributes:
@@ -33,31 +33,32 @@ class QueryBlock:
     heading: str
 
 
-def find(text: str, body: int, headings: Iterable[Heading]) -> list[QueryBlock]:
+def find(text: str, headings: Iterable[Heading], dead: Iterable[Region]) -> list[QueryBlock]:
     """The queries in a note's text, in order.
 
     Args:
         text: of the note, decoded.
-        body: where the text after the properties begins.
         headings: of exactly this text.
+        dead: where this text is no Markdown, in order.
     """
-    if "base" not in text and "dataview" not in text and "`=" not in text and "`$=" not in text:
+    if "`" not in text and "~~~" not in text:
+        return []
+    queries = list(_queries(text, [region for region in dead if region[2][0] in "`~"]))
+    if not queries:
         return []
     spots = iter(heading_paths(headings))
     spot = next(spots, None)
     section: tuple[str, ...] = ()
     found: list[QueryBlock] = []
-    for kind, source, start, end in _queries(text, body):
+    for kind, source, start, end in queries:
         while spot is not None and spot[0] <= start:
             section, spot = spot[1], next(spots, None)
         found.append(QueryBlock(kind, source, start, end, " > ".join(section)))
     return found
 
 
-def _queries(text: str, body: int) -> Iterator[tuple[str, str, int, int]]:
-    for start, end, mark in regions(text, body):
-        if mark[0] not in "`~":
-            continue
+def _queries(text: str, code: Iterable[Region]) -> Iterator[tuple[str, str, int, int]]:
+    for start, end, mark in code:
         inside = text[start + len(mark) : end]
         if len(mark) >= 3 and "\n" in inside:
             first, _, rest = inside.partition("\n")

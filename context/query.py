@@ -98,17 +98,15 @@ def conditions(where: Mapping[str, Any]) -> list[Condition]:
     return found
 
 
-def select(snapshot: Snapshot, wanted: Scope) -> dict[str, Note]:
+def select(snapshot: Snapshot, wanted: Scope) -> Mapping[str, Note]:
     """The notes inside a scope, in path order; all of them when the scope is empty.
 
     Raises:
         QueryError: the project is no note of the vault.
     """
-    notes: Mapping[str, Note] = snapshot.notes
-    if wanted.project:
-        notes = _project(snapshot, wanted.project)
+    notes = dict(sorted(_project(snapshot, wanted.project).items())) if wanted.project else snapshot.ordered
     tests = _tests(snapshot, wanted)
-    return {path: note for path, note in sorted(notes.items()) if all(test(note) for test in tests)}
+    return {path: note for path, note in notes.items() if all(test(note) for test in tests)} if tests else notes
 
 
 def _project(snapshot: Snapshot, name: str) -> dict[str, Note]:

@@ -1,7 +1,8 @@
 """Finds where a Markdown text is none, in linear time: code, comments, HTML and math. What is left is live."""
 
 import re
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 
 _BLANK = "\0"
 _TAB = 4
@@ -9,12 +10,9 @@ _TAB = 4
 _PREFIX_CHARS = 200
 
 # Patterns begin with the character they look for: that lets the engine skip to it, five times faster than `^`.
-# Where a region may begin. An HTML tag is one of interest when it may begin a block, or when something in it could be
-# taken for Markdown.
-_DEAD = re.compile(
-    r"[`~%<$](?:(?<=`)`*|(?<=~)~~+|(?<=%)%|(?<=\$)\$?"
-    r"|(?<=<)(?:!--|(?<![^\s>]<)(?=[A-Za-z/!?])|(?=[A-Za-z/][^<>]{0,200}[#\[`$%])))"
-)
+# Where HTML of interest may begin: a tag that may begin a block, or one in which something could be taken for Markdown.
+_HTML = re.compile(r"<(?!https?:)(?:!--|(?<![^\s>]<)(?=[A-Za-z/!?])|(?=[A-Za-z/][^<>]{0,200}[#\[`$%]))")
+_TICKS, _TILDES = re.compile(r"`+"), re.compile(r"~+")
 # A line that is indented as far as code; it is none below a line that may be of a paragraph.
 _DEEP = r"(?:[ \t]{0,3}>[ \t]?)*(?: {4}| {0,3}\t)[ \t]*[^\s>]"
 _FIRST_INDENTED = re.compile(_DEEP)
@@ -70,34 +68,69 @@ _HTML_ENDS = {
 }
 
 
-def regions(text: str, start: int = 0) -> Iterator[tuple[int, int, str]]:
+# Where a text is no Markdown: (begin, end, opening mark), in characters.
+Region = tuple[int, int, str]
+_NONE = sys.maxsize
+
+
+def _mark(text: str, at: int) -> str:
+    """The mark that may open a region here."""
+    first = text[at]
+    if first in "`~":
+        return (_TICKS if first == "`" else _TILDES).match(text, at)[0]  # type: ignore[index]  # one is here
+    if first == "<":
+        return "<!--" if text.startswith("<!--", at) else "<"
+    return "$" if first == "$" and text[at + 1 : at + 2] != "$" else first * 2
+
+
+def regions(text: str, start: int = 0) -> Iterator[Region]:
     """Where the text from `start` on, the beginning of a line, is no Markdown.
 
     In order, as (begin, end, opening mark): runs of ` or ~ open code, a tab stands for code that is indented, %% opens
     a comment of Obsidian, <!-- one of HTML, < other HTML, $ and $$ math. See docs/markdown.md for the rules.
     """
     reader = _Reader(text, start)
-    spots = reader.indented()
-    spot = next(spots, len(text))
-    found = _DEAD.search(text, start)
-    while found is not None or spot < len(text):
-        begin = found.start() if found is not None else len(text)
+    dead, find = reader.dead, text.find
+    after = start
+    # Where each kind may begin next: one search a kind, and none for what a text has no more of.
+    tick = percent = angle = dollar = tilde = -1
+    indented = reader.indented()
+    spot = next(indented, _NONE)
+    while True:
+        if tick < after and (tick := find("`", after)) < 0:
+            tick = _NONE
+        if percent < after and (percent := find("%%", after)) < 0:
+            percent = _NONE
+        if angle < after:
+            found = _HTML.search(text, after)
+            angle = found.start() if found else _NONE
+        if dollar < after and (dollar := find("$", after)) < 0:
+            dollar = _NONE
+        if tilde < after and (tilde := find("~~~", after)) < 0:
+            tilde = _NONE
+        begin = min(tick, percent, angle, dollar, tilde)
+        while spot < after:
+            spot = next(indented, _NONE)
         if spot < begin:
-            begin, mark, end, after = spot, "\t", reader.code_end(spot), spot
-            spot = next(spots, len(text))
+            begin, mark, end, after = spot, "\t", reader.code_end(spot), spot + 1
+        elif begin == _NONE:
+            return
+        # The two most common ones at their simplest; `reader` knows all.
+        elif begin == percent and (end := find("%%", begin + 2)) >= 0 and text[begin - 1 : begin] != "\\":
+            mark, end, reader.block = "%%", end + 2, False
+        elif begin == angle and text.startswith("<!--", begin) and (begin == start or text[begin - 1] == "\n"):
+            close = find("-->", begin + 4)
+            end = find("\n", close) if close >= 0 else -1
+            mark, end, reader.block = "<!--", end if end >= 0 else len(text), True
         else:
-            assert found is not None  # noqa: S101 - else `spot` is smaller
-            mark, after = found[0], found.end()
+            mark = _mark(text, begin)
+            after = begin + len(mark)
             end = reader.end(begin, mark)
         if end > begin:
             if reader.block:
-                reader.dead.append((begin, end))
+                dead.append((begin, end))
             yield begin, end, mark
             after = end
-        while spot < after:
-            spot = next(spots, len(text))
-        if found is not None and found.start() < after:
-            found = _DEAD.search(text, after)
 
 
 def live(text: str, start: int = 0) -> str:
@@ -105,21 +138,26 @@ def live(text: str, start: int = 0) -> str:
     return blanked(text, start, regions(text, start))
 
 
-def blanked(text: str, start: int, dead: Iterator[tuple[int, int, str]]) -> str:
+def blanked(text: str, start: int, dead: Iterable[Region]) -> str:
     """The text with these regions, in order, blanked out by NUL but for line ends."""
-    parts: list[str] = []
+    parts = [text[:start]]
+    add, find = parts.append, text.find
     kept = start
     for begin, end, _ in dead:
-        parts += (text[kept:begin], blank(text, begin, end))
+        add(text[kept:begin])
+        add(_BLANK * (end - begin) if find("\n", begin, end) < 0 else blank(text, begin, end))
         kept = end
-    return "".join((text[:start], *parts, text[kept:])) if parts else text
+    if len(parts) == 1:
+        return text
+    add(text[kept:])
+    return "".join(parts)
 
 
 def blank(text: str, begin: int, end: int) -> str:
     """As many NUL as a stretch of text has characters, with its line ends."""
     if text.find("\n", begin, end) < 0:
         return _BLANK * (end - begin)
-    return "\n".join(_BLANK * len(line) for line in text[begin:end].split("\n"))
+    return "\n".join([_BLANK * len(line) for line in text[begin:end].split("\n")])
 
 
 def line_start(text: str, at: int, start: int) -> int:
@@ -328,6 +366,10 @@ class _Reader:
             close = _HTML_ENDS[kind]
             if close.search(text, begin + len(block[0] if block else ""), stop):
                 return stop
+            if place == (0, 0) and kind != "declaration":  # the marks before a line cannot be what closes it
+                last = close.search(text, stop)
+                stop = text.find("\n", last.end()) if last else -1
+                return stop if stop >= 0 else len(text)
             return self._block_end(stop, place, lambda at, end, _: close.search(text, at, end) is not None)
         if mark == "<!--":
             after = begin + 4

@@ -3,11 +3,12 @@
 import re
 import string
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from urllib.parse import unquote
 
+from msgspec import Struct
+
 from context.inline import Field, Item, inline
-from context.regions import Lists, blank, blanked, escaped, is_html_tag, line_start, live, regions
+from context.regions import Lists, Region, blank, blanked, escaped, is_html_tag, line_start, live, regions
 
 # Longer than any real link or tag; the bound keeps a text of open brackets from being read over and over.
 _LINK_CHARS = 1000
@@ -16,13 +17,17 @@ _MOST_BRACKETS = 12
 _HEADING_CHARS = 300
 
 # Patterns begin with the character they look for: that lets the engine skip to it, five times faster than `^`.
-_HEADING = re.compile(r"#{1,6}(?=[ \t\r\n]|\Z)([^\n]*)")
+_HEADING = re.compile(r"##{0,5}(?=[ \t\r\n]|\Z)([^\n]*)")
 _HEADING_LINE = re.compile(r" {0,3}#{1,6}(?=[ \t\r\n]|\Z)")
 _CODE_LINE = re.compile(r" {0,3}`{1,2}(?!`)")  # a paragraph of inline code; a fence has three
+# One of these is in every text with an underlined heading, and in few without.
+_UNDERLINE_ENDS = ("-\n", "=\n", "- \n", "= \n", "-\t", "=\t", "-\r", "=\r", "-  ", "=  ", "- \r", "= \r")
 _UNDERLINE = re.compile(r"\n {0,3}(=+|-+)[ \t\r]*(?=\n|\Z)")
 # Lines that end or are no paragraph, so that an underline below them makes no heading.
 _NO_PARAGRAPH = re.compile(r" {0,3}(?:[>|]|[-*+](?:[ \t]|$)|\d{1,9}[.)](?:[ \t]|$))")
 _RULE = re.compile(r" {0,3}(?:=+|-+|([-*_])[ \t]*(?:\1[ \t]*){2,})[ \t]*")
+# What may make a part of a comment no Markdown.
+_ALIVE = re.compile(r"[`~$<%\t]|    ")
 _WIKILINK = re.compile(rf"\[\[([^\[\]\n]{{1,{_LINK_CHARS}}})\]\]")
 # A link whose address is none of the web: its target in <…>, or without blanks and with brackets in pairs; a title.
 _INNER = rf"[^()\s\0]{{0,{_LINK_CHARS}}}"
@@ -75,8 +80,7 @@ _KEPT = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Heading:
+class Heading(Struct, frozen=True, array_like=True, gc=False):
     """A heading: its level 1..6, its text without marks, and where its line begins, in characters."""
 
     level: int
@@ -84,8 +88,7 @@ class Heading:
     start: int
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(Struct, frozen=True, array_like=True, gc=False):
     """A link to a file of the vault; addresses of the web are none.
 
     Attributes:
@@ -106,8 +109,7 @@ class Link:
     prop: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(Struct, frozen=True, array_like=True, gc=False):
     """A checkbox item.
 
     Attributes:
@@ -133,17 +135,15 @@ class Task:
     repeats: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(Struct, frozen=True, array_like=True, gc=False):
     """A block that can be linked to: its id without `^`, and where the line with the id begins."""
 
     id: str
     start: int
 
 
-@dataclass(frozen=True, slots=True)
-class Scanned:
-    """What a text holds, each list in the order of the text."""
+class Scanned(Struct):
+    """What a text holds, each list in the order of the text; `dead` is where it is no Markdown."""
 
     headings: tuple[Heading, ...]
     links: tuple[Link, ...]
@@ -152,6 +152,7 @@ class Scanned:
     blocks: tuple[Block, ...]
     items: tuple[Item, ...]
     fields: tuple[Field, ...]
+    dead: list[Region]
 
 
 def scan(text: str, start: int = 0) -> Scanned:
@@ -161,18 +162,21 @@ def scan(text: str, start: int = 0) -> Scanned:
     headings, tasks and block ids: docs/markdown.md has the sources.
     """
     dead = list(regions(text, start))
-    live = blanked(text, start, iter(dead))
+    live = blanked(text, start, dead)
     # The same with what stands in comments, where it is no code itself.
     told = live
-    if any(mark == "%%" for _, _, mark in dead):
+    if "%%" in text and any(mark == "%%" and _tells(text, begin, end) for begin, end, mark in dead):
         told = _with_comments(text, start, dead)
     links: list[Link] = []
     if "[[" in told:
-        links += (_wikilink(found, text) for found in _WIKILINK.finditer(told, start) if not _literal(told, found))
+        links = [_wikilink(found, text) for found in _WIKILINK.finditer(told, start) if not _literal(told, found)]
     if "](" in told and (others := list(_markdown_links(told, text, start))):
         links = sorted((*links, *others), key=lambda link: link.start)
     tasks = tuple(_tasks(live, text, start)) if "] " in live or "]\t" in live else ()
-    items, fields = inline(text, start, [(begin, end) for begin, end, mark in dead if mark[0] in "`~\t"], tasks)
+    items: tuple[Item, ...] = ()
+    fields: tuple[Field, ...] = ()
+    if tasks or "::" in text:
+        items, fields = inline(text, start, [(begin, end) for begin, end, mark in dead if mark[0] in "`~\t"], tasks)
     return Scanned(
         tuple(_headings(live, text, start, dead)),
         tuple(links),
@@ -181,18 +185,27 @@ def scan(text: str, start: int = 0) -> Scanned:
         tuple(_blocks(live, start)) if "^" in live else (),
         items,
         fields,
+        dead,
     )
 
 
-def _with_comments(text: str, start: int, dead: list[tuple[int, int, str]]) -> str:
+def _tells(text: str, begin: int, end: int) -> bool:
+    """Whether a stretch of text may hold links or tags."""
+    return text.find("[", begin, end) >= 0 or text.find("#", begin, end) >= 0
+
+
+def _with_comments(text: str, start: int, dead: list[Region]) -> str:
     """The live text together with that of its comments."""
     parts = [text[:start]]
     kept = start
     for begin, end, mark in dead:
         close = end - 2 if text.endswith("%%", begin + 2, end) else end
-        inner = text[begin + 2 : close] if mark == "%%" else ""
-        shown = "[" in inner or "#" in inner
-        parts += (text[kept:begin], f"\0\0{live(inner)}{blank(text, close, end)}" if shown else blank(text, begin, end))
+        if mark == "%%" and _tells(text, begin, end):
+            inner = text[begin + 2 : close]
+            inner = live(inner) if _ALIVE.search(inner) else inner
+            parts += (text[kept:begin], "\0\0", inner, blank(text, close, end))
+        else:
+            parts += (text[kept:begin], blank(text, begin, end))
         kept = end
     return "".join((*parts, text[kept:]))
 
@@ -227,20 +240,22 @@ def heading_paths(headings: Iterable[Heading]) -> list[tuple[int, tuple[str, ...
     return paths
 
 
-def _headings(live: str, text: str, start: int, dead: Iterable[tuple[int, int, str]]) -> list[Heading]:
+def _headings(live: str, text: str, start: int, dead: Iterable[Region]) -> list[Heading]:
     found: list[Heading] = []
     nested = _Nested(text, start, dead)
-    for match in _HEADING.finditer(live, start) if "#" in live else ():
+    for match in _HEADING.finditer(live, start):
         at = match.start()
-        line = max(start, live.rfind("\n", max(start, at - 4), at) + 1)
-        if at - line > 3 or live[line:at].strip(" ") or (line > start and live[line - 1] != "\n"):
-            continue
-        if at > line and nested(line):
-            continue
+        line = at
+        if at > start and live[at - 1] != "\n":
+            line = max(start, live.rfind("\n", max(start, at - 4), at) + 1)
+            if at - line > 3 or live[line:at].strip(" ") or (line > start and live[line - 1] != "\n") or nested(line):
+                continue
         words = text[match.start(1) : match.end(1)].strip()
         bare = words.rstrip("#")  # a closing run of # is no part of it, when a blank stands before
         words = bare.rstrip() if not bare or bare[-1] in " \t" else words
         found.append(Heading(match.start(1) - at, words[:_HEADING_CHARS], line))
+    if not (live.endswith(("-", "=", "- ", "= ")) or any(end in live for end in _UNDERLINE_ENDS)):
+        return found
     nested = _Nested(text, start, dead)
     underlined = [
         one
@@ -253,7 +268,7 @@ def _headings(live: str, text: str, start: int, dead: Iterable[tuple[int, int, s
 class _Nested:
     """Tells whether an indented line belongs to a list item; asked for lines in their order."""
 
-    def __init__(self, text: str, start: int, dead: Iterable[tuple[int, int, str]]) -> None:
+    def __init__(self, text: str, start: int, dead: Iterable[Region]) -> None:
         self._made = text, start, dead
         self._lists: Lists | None = None
 

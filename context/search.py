@@ -4,7 +4,8 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-from context.index import Hit, spaced
+from context.chunk import spaced
+from context.index import Hit
 from context.names import fold
 from context.vault import Snapshot, Vault
 

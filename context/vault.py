@@ -1,49 +1,46 @@
 """A vault: all notes of one folder, kept fresh; an immutable snapshot of them for every reader."""
 
-import errno
+import gc
 import hashlib
 import json
-import os
-import re
 import sqlite3
-import stat
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from msgspec import structs
 
 from context import graph as graphs
+from context.folder import VaultError, checked, look, walk
 from context.graph import Graph
-from context.index import Hit, Index, Stored
+from context.index import Entry, Hit, Index, Known, Row
 from context.kinds import KINDS, MAP, Kind, Kinds, type_of
 from context.maps import map_reason
 from context.names import Names, fold
-from context.note import CUT_SHORT, Note, decode, parse
+from context.note import Note, decode
 from context.obsidian import ObsidianSettings
 from context.obsidian import load as load_settings
+from context.reader import Reader
+from context.workers import Workers
 
-# Notes are written in batches of this many, so that a cold build holds few texts in memory.
-_BATCH = 500
-# A copy that a sync service left beside a note after a conflict (Syncthing, Dropbox): never a note of its own.
-_CONFLICT = re.compile(r"\.sync-conflict-\d{8}-\d{6}|\(.{0,80}conflicted copy.{0,40}\)", re.IGNORECASE)
-_NOTES = (".md", ".canvas", ".base")
-# What is read of one note at most, in bytes; the rest of a longer file is left out and the note is flagged. This much
-# of any script, the text of a long book, is parsed and indexed well within the second that a note may take.
-READ_BYTES = 1 << 20
-_FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+__all__ = ["NoteGoneError", "Snapshot", "Vault", "VaultError", "VaultOptions"]
 
+# From so many notes on it is worth a moment to start other processes, and full text comes after the rest.
+_MANY = 500
+# What a process reads at once, in notes and in bytes.
+_BATCH_NOTES, _BATCH_BYTES = 128, 512 << 10
+# With more files come or gone at once, all links are followed again.
+_FEW = 200
 
-class VaultError(Exception):
-    """The folder cannot be used as a vault; the message says why, the hint what to do."""
+# How long the end of a command may be put off to bring the index in order.
+_TIDY_SECONDS = 0.05
 
-    code = "not_found"
-
-    def __init__(self, message: str, hint: str) -> None:
-        super().__init__(message)
-        self.hint = hint
+_T = TypeVar("_T")
 
 
 class NoteGoneError(Exception):
@@ -99,11 +96,14 @@ class Snapshot:
     @cached_property
     def digest(self) -> str:
         """SHA-256 over every path and note digest, 64 hex: equal when and only when the vault's text is."""
-        total = hashlib.sha256()
-        for path in sorted(self.files):
-            note = self.notes.get(path)
-            total.update(f"{path}\0{note.digest if note else ''}\n".encode("utf-8", "surrogatepass"))
-        return total.hexdigest()
+        notes = self.notes
+        lines = [f"{path}\0{notes[path].digest if path in notes else ''}" for path in sorted(self.files)]
+        return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
+
+    @cached_property
+    def ordered(self) -> Mapping[str, Note]:
+        """Every note, in path order."""
+        return dict(sorted(self.notes.items()))
 
     @cached_property
     def maps(self) -> Mapping[str, str]:
@@ -145,106 +145,183 @@ class Vault:
     ) -> None:
         """Open the vault: warm from the index, reconciled with the disk by stat, then by digest.
 
+        Of a large vault that is new to the index, full text is built afterwards: `search` waits for it.
+
         Raises:
             VaultError: the folder is missing, is no folder, or cannot be listed.
         """
-        self.root = _checked(root)
+        self.root = checked(root)
         self.index = index
         self.options = options or VaultOptions()
+        self._reader = Reader(str(self.root), self.options.private_tags, self.options.private_folders)
         self._clock = clock
         self._lock = threading.Lock()
-        self.skipped = 0
-        empty = Names(())
-        nothing = graphs.Graph({}, {}, {})
-        settings = load_settings(self.root, self.options.settings_folder)
-        self.snapshot = Snapshot({}, frozenset(), empty, nothing, settings, {}, Kinds(self.options.kinds))
-        self.refresh()
+        self._filling: threading.Thread | None = None
+        with _no_collection():
+            settings = load_settings(self.root, self.options.settings_folder)
+            self._listing = walk(self.root, settings)
+            self.snapshot = self._remembered(settings)
+            with self._lock:
+                self._advance(self.snapshot, settings)
 
-    def refresh(self) -> int:
-        """Make the snapshot and the index equal to the disk; returns how many notes changed, came or went."""
+    @property
+    def skipped(self) -> int:
+        """How many files were left out: conflict copies, links out of the vault, what cannot be looked at."""
+        return self._listing.skipped
+
+    @property
+    def is_searchable(self) -> bool:
+        """Whether full text is there already, so that `search` does not wait."""
+        return self._filling is None or not self._filling.is_alive()
+
+    def refresh(self, paths: Iterable[str] | None = None) -> int:
+        """Make the snapshot and the index equal to the disk; returns how many notes changed, came or went.
+
+        Args:
+            paths: files that may have changed, as vault paths, where nothing else has; None looks at every file.
+        """
         with self._lock:
+            self._filled()
+            settings = load_settings(self.root, self.options.settings_folder)
+            listing = None
+            if paths is not None and settings.ignored == self.snapshot.settings.ignored:
+                listing = look(self.root, settings, self._listing, paths)
+            self._listing = walk(self.root, settings) if listing is None else listing
+            return self._advance(self.snapshot, settings, paths if listing else None)
+
+    def close(self) -> None:
+        """Close the index, once it is whole."""
+        with self._lock:
+            self._filled()
+            until = time.monotonic() + _TIDY_SECONDS
+            self.index.tidy(lambda: time.monotonic() > until)
+            self.index.close()
+
+    def _filled(self) -> None:
+        if self._filling is not None:
+            self._filling.join()
+
+    def _remembered(self, settings: ObsidianSettings) -> Snapshot:
+        """The vault as the index has it."""
+        files = self._listing.files
+        try:
+            known = self.index.load()
+        except sqlite3.DatabaseError as error:
+            self.index.rebuild(error)
+            known = Known((), "")
+        same = known.files == self._listing.digest
+        return Snapshot(
+            {row.note.path: row.note for row in known.rows},
+            files if same else frozenset(),
+            Names(files if same else ()),
+            graphs.unpacked({row.note.path: row.edges for row in known.rows}, files),
+            settings,
+            {row.note.path: row.changed_at for row in known.rows if row.changed_at},
+            Kinds(self.options.kinds),
+        )
+
+    def _advance(self, before: Snapshot, settings: ObsidianSettings, paths: Iterable[str] | None = None) -> int:
+        """Go from one snapshot to what the listing shows, and take the index along.
+
+        Args:
+            before: where to begin.
+            settings: of the vault, as they are now.
+            paths: the only files that may differ, when that is known.
+        """
+        with _no_collection():
             try:
-                return self._reconcile(self._known())
+                return self._step(before, settings, paths)
             except sqlite3.DatabaseError as error:
-                self.index.rebuild(error)
-                return self._reconcile({})
+                fault = error
+            try:
+                return self._anew(fault)
+            except sqlite3.DatabaseError as error:
+                return self._anew(error)  # by now in memory
 
-    def _known(self) -> dict[str, Stored]:
-        if self.snapshot.files:
-            changed = self.snapshot.changed_at
-            return {path: Stored(note, changed.get(path, 0.0)) for path, note in self.snapshot.notes.items()}
-        return self.index.load()
+    def _anew(self, error: sqlite3.DatabaseError) -> int:
+        """Read everything again after a fault of the index."""
+        self.index.rebuild(error)
+        empty = graphs.build({}, Names(()))
+        before = replace(self.snapshot, notes={}, files=frozenset(), names=Names(()), graph=empty, kept={})
+        return self._step(before, self.snapshot.settings)
 
-    def _reconcile(self, known: dict[str, Stored]) -> int:
-        settings = load_settings(self.root, self.options.settings_folder)
-        files, stats = self._walk(settings)
-        notes: dict[str, Note] = {}
-        ages: dict[str, float] = {}
-        stale: list[str] = []
-        for path, status in stats.items():
-            stored = known.get(path)
-            if stored is not None and (stored.note.mtime_ns, stored.note.size) == (status.st_mtime_ns, status.st_size):
-                notes[path] = stored.note
-            else:
-                stale.append(path)
-            if stored is not None and stored.changed_at:
-                ages[path] = stored.changed_at
-        gone = [path for path in known if path not in stats]
-        seen = self._clock() if known else 0.0
-        changed = self._parse(stale, known, gone, notes, ages, seen)
-        # Also when files were only touched: their new time stamps are what the next look compares with.
-        if stale or gone or files != self.snapshot.files or settings != self.snapshot.settings:
-            self.snapshot = self._next(files, notes, ages, settings, changed)
+    def _step(self, before: Snapshot, settings: ObsidianSettings, paths: Iterable[str] | None = None) -> int:
+        files, there = self._listing.files, self._listing.notes
+        notes = dict(before.notes)
+        stale: dict[str, int] = {}
+        for path in there if paths is None else [path for path in paths if path in there]:
+            mtime, size = there[path]
+            note = notes.get(path)
+            if note is None or note.mtime_ns != mtime or note.size != size:
+                stale[path] = size
+        gone = (before.notes.keys() if paths is None else before.notes.keys() & set(paths)) - there.keys()
+        for path in (*stale, *gone):
+            notes.pop(path, None)
+        same_files = files is before.files or files == before.files
+        if not stale and not gone and same_files and settings == before.settings and not self.index.fresh:
+            return 0
+        with ExitStack() as stack:
+            workers = stack.enter_context(Workers(self._reader, None if len(stale) >= _MANY else 0))
+            changed, touched = self._read(workers, stale, before)
+            notes.update((note.path, note) for note in (*changed, *touched))
+            seen = self._clock() if before.notes else 0.0
+            ages = {path: age for path, age in before.changed_at.items() if path in notes}
+            if seen:
+                ages.update((note.path, seen) for note in changed)
+            names, links = self._linked(before, notes, changed)
+            # Those whose links mean something else, since files came or went.
+            moved = [] if same_files else [path for path in notes if not _same_edges(path, before.graph, links)]
+            after = Snapshot(notes, files, names, links, settings, ages, Kinds(self.options.kinds))
+            if self.index.fresh and len(changed) >= _MANY:
+                # Other readers need not wait for full text.
+                self.snapshot = after
+                self._filling = threading.Thread(
+                    target=self._fill, args=(stack.pop_all(), workers, after), name="vault-text", daemon=True
+                )
+                self._filling.start()
+            elif self.index.fresh:
+                self.index.fill(_entries(workers, notes.values(), after), self._listing.digest)
+            elif stale or gone or not same_files:
+                kept = {path: _row(notes[path], after) for path in (*moved, *(note.path for note in touched))}
+                self.index.write(_entries(workers, changed, after), gone, kept.values(), files=self._listing.digest)
+            self.snapshot = after
         return len(changed) + len(gone)
 
-    def _parse(
-        self,
-        stale: list[str],
-        known: Mapping[str, Stored],
-        gone: list[str],
-        notes: dict[str, Note],
-        ages: dict[str, float],
-        seen: float,
-    ) -> list[Note]:
-        """Parse what the stat called stale; what has other bytes goes into `notes`, `ages` and the index."""
+    def _read(self, workers: Workers, stale: Mapping[str, int], before: Snapshot) -> tuple[list[Note], list[Note]]:
+        """Parse what the stat called stale (with its sizes): notes with other bytes, and those only touched."""
         changed: list[Note] = []
-        batch: list[tuple[Note, str]] = []
         touched: list[Note] = []
-        for path in stale:
-            note, text = self._read(path)
-            notes[path] = note
-            stored = known.get(path)
-            if stored is not None and replace(stored.note, mtime_ns=note.mtime_ns, size=note.size) == note:
-                touched.append(note)
-                continue
-            changed.append(note)
-            if seen:
-                ages[path] = seen
-            batch.append((note, text))
-            if len(batch) >= _BATCH:
-                self.index.write(batch, at=seen)
-                batch = []
-        if batch or gone:
-            self.index.write(batch, gone, at=seen)
-        if touched:
-            self.index.touch(touched)
-        return changed
+        for batch in workers.parsed(_batches(stale)):
+            for note in batch:
+                known = before.notes.get(note.path)
+                same = known is not None and structs.replace(known, mtime_ns=note.mtime_ns, size=note.size) == note
+                (touched if same else changed).append(note)
+        return changed, touched
 
-    def _next(
-        self,
-        files: frozenset[str],
-        notes: dict[str, Note],
-        ages: dict[str, float],
-        settings: ObsidianSettings,
-        changed: list[Note],
-    ) -> Snapshot:
-        before = self.snapshot
-        if files == before.files:
-            names, links = before.names, graphs.update(before.graph, changed, before.names)
-        else:
+    def _linked(self, before: Snapshot, notes: Mapping[str, Note], changed: list[Note]) -> tuple[Names, Graph]:
+        files = self._listing.files
+        if files is before.files or files == before.files:
+            return before.names, graphs.update(before.graph, changed, before.names)
+        came, went = files - before.files, before.files - files
+        if not before.files or len(came) + len(went) > _FEW:
             names = Names(files)
-            links = graphs.build(notes, names)
-        return Snapshot(notes, files, names, links, settings, ages, Kinds(self.options.kinds))
+            return names, graphs.build(notes, names)
+        names = before.names.updated(came, went)
+        affected = graphs.affected(before.graph, before.names, came, went)
+        again = [notes[path] for path in affected if path in notes]
+        return names, graphs.update(before.graph, [*again, *changed], names, gone=went)
+
+    def _fill(self, stack: ExitStack, workers: Workers, snapshot: Snapshot) -> None:
+        """Write a whole vault into the index; a disk that is full is done without."""
+        notes, files = snapshot.notes.values(), self._listing.digest
+        with stack, _no_collection():
+            for _ in range(3):
+                try:
+                    self.index.fill(_entries(workers, notes, snapshot), files)
+                except sqlite3.DatabaseError as error:
+                    self.index.rebuild(error)
+                else:
+                    return
 
     def text(self, path: str) -> tuple[Note, str]:
         """A note as it stands on disk now, and its text; when it changed since the snapshot, the fresh one of both.
@@ -256,12 +333,12 @@ class Vault:
         if known is None:
             raise NoteGoneError(path)
         try:
-            data, status = _bytes(self.root, path)
+            data, status = self._reader.data(path)
         except OSError:
             raise NoteGoneError(path) from None
         if hashlib.sha256(data).hexdigest() == known.digest:
             return known, decode(data)[0]
-        return self._parsed(path, data, status), decode(data)[0]
+        return self._reader.parsed(path, data, status)
 
     def data(self, path: str) -> bytes:
         """The bytes of a note as it stands on disk now, whether the snapshot knows it yet or not.
@@ -270,7 +347,7 @@ class Vault:
             NoteGoneError: it is not there, cannot be read, or is longer than what is read of a note.
         """
         try:
-            data, status = _bytes(self.root, path)
+            data, status = self._reader.data(path)
         except OSError:
             raise NoteGoneError(path) from None
         if status.st_size > len(data):
@@ -279,140 +356,53 @@ class Vault:
 
     def search(self, match: str, limit: int) -> list[Hit]:
         """Chunks that fit an FTS5 expression; a damaged index is built again and gives nothing this once."""
+        self._filled()
         try:
             return self.index.search(match, limit)
         except sqlite3.OperationalError:
             return []
         except sqlite3.DatabaseError as error:
-            self.index.rebuild(error)
             with self._lock:
-                self._reconcile({})
+                self._anew(error)
             return []
 
-    def _read(self, path: str) -> tuple[Note, str]:
-        try:
-            data, status = _bytes(self.root, path)
-        except OSError as error:
-            reason = "permission denied" if error.errno in (errno.EACCES, errno.EPERM) else "cannot be read"
-            empty = parse(path, b"", private_tags=self.options.private_tags)
-            return replace(empty, flags=(f"unreadable: {reason}",), private=True), ""
-        return self._parsed(path, data, status), decode(data)[0]
 
-    def _parsed(self, path: str, data: bytes, status: os.stat_result) -> Note:
-        note = parse(path, data, status.st_mtime_ns, private_tags=self.options.private_tags)
-        if status.st_size > len(data):
-            flag = f"{CUT_SHORT}: only its first {READ_BYTES >> 20} MiB are read"
-            note = replace(note, size=status.st_size, flags=(*note.flags, flag), private=True)
-        if any(path.startswith(folder.rstrip("/") + "/") for folder in self.options.private_folders):
-            note = replace(note, private=True)
-        return note
-
-    def _walk(self, settings: ObsidianSettings) -> tuple[frozenset[str], dict[str, os.stat_result]]:
-        files: set[str] = set()
-        notes: dict[str, os.stat_result] = {}
-        self.skipped = 0
-        for entry, path in _entries(self.root):
-            if settings.is_ignored(path):
-                continue
-            if _CONFLICT.search(entry.name):
-                self.skipped += 1
-                continue
-            try:
-                if entry.is_symlink() and not _stays(entry, self.root):
-                    self.skipped += 1
-                    continue
-                status = entry.stat()
-            except OSError:
-                self.skipped += 1
-                continue
-            if not stat.S_ISREG(status.st_mode):
-                continue
-            files.add(path)
-            if path.endswith(_NOTES):
-                notes[path] = status
-        return frozenset(files), notes
-
-
-def _checked(root: Path) -> Path:
-    name = root.name or str(root)
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Keep the garbage collector from looking at many new objects over and over: it doubles the time they take."""
+    enabled = gc.isenabled()
+    gc.disable()
     try:
-        with os.scandir(root):
-            return root.resolve()
-    except FileNotFoundError:
-        hint = "Name the folder of your vault with --vault PATH or KOS_VAULT."
-        raise VaultError(f"there is no folder {name!r}", hint) from None
-    except NotADirectoryError:
-        hint = "Name the folder that holds your notes, not one of them."
-        raise VaultError(f"{name!r} is a file, not a vault", hint) from None
-    except OSError:
-        raise VaultError(f"the folder {name!r} cannot be listed", "Give yourself read permission on it.") from None
-
-
-def _entries(root: Path) -> Iterator[tuple["os.DirEntry[str]", str]]:
-    """Every file below the root with its vault path. Dot folders and linked folders are not entered."""
-    waiting = [("", str(root))]
-    while waiting:
-        prefix, folder = waiting.pop()
-        try:
-            with os.scandir(folder) as listing:
-                entries = sorted(listing, key=lambda entry: entry.name)
-        except OSError:
-            continue  # a folder that went away or may not be listed costs its own notes only
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            try:
-                entry.name.encode()
-            except UnicodeEncodeError:
-                continue  # a name that is not text cannot be linked to, shown or sent
-            if entry.is_dir(follow_symlinks=False):
-                waiting.append((f"{prefix}{entry.name}/", entry.path))
-            elif not _leads_to_folder(entry):
-                yield entry, prefix + entry.name
-
-
-def _leads_to_folder(entry: "os.DirEntry[str]") -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link that leads to itself
-        return False
-
-
-def _stays(entry: "os.DirEntry[str]", root: Path) -> bool:
-    return Path(os.path.realpath(entry.path)).is_relative_to(root)
-
-
-def _open(root: Path, path: str) -> int:
-    """Open a file without waiting, so that a pipe named like a note cannot hang us, and never outside the vault.
-
-    Raises:
-        OSError: it is not there, cannot be read, or is a link that has come to lead out of the vault.
-    """
-    try:
-        return os.open(root / path, _FLAGS)
-    except OSError as error:
-        if error.errno != errno.ELOOP:
-            raise
-    real = os.path.realpath(root / path)
-    if not Path(real).is_relative_to(root):
-        raise OSError(errno.ELOOP, "leads out of the vault")
-    return os.open(real, _FLAGS)
-
-
-def _bytes(root: Path, path: str) -> tuple[bytes, os.stat_result]:
-    """The first READ_BYTES of a regular file, and its status."""
-    handle = _open(root, path)
-    try:
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, "not a regular file")
-        parts: list[bytes] = []
-        left = READ_BYTES
-        while left and (
-            part := os.read(handle, min(left, 65536))
-        ):  # larger buffers cost an mmap each: three times slower
-            parts.append(part)
-            left -= len(part)
-        return b"".join(parts), status
+        yield
     finally:
-        os.close(handle)
+        if enabled:
+            gc.enable()
+
+
+def _entries(workers: Workers, notes: Iterable[Note], snapshot: Snapshot) -> Iterator[list[Entry]]:
+    """What the index keeps of these notes, batch by batch."""
+    batches = _batches({note: note.size for note in notes})
+    for batch in workers.chunked(batches):
+        yield [Entry(_row(one.note, snapshot), one.chunks) for one in batch]
+
+
+def _row(note: Note, snapshot: Snapshot) -> Row:
+    return Row(note, snapshot.graph.packed(note.path), snapshot.changed_at.get(note.path, 0.0))
+
+
+def _batches(sizes: Mapping[_T, int]) -> Iterator[list[_T]]:
+    """Things in lists of like size, by their bytes."""
+    batch: list[_T] = []
+    total = 0
+    for thing, size in sizes.items():
+        batch.append(thing)
+        total += size
+        if len(batch) >= _BATCH_NOTES or total >= _BATCH_BYTES:
+            yield batch
+            batch, total = [], 0
+    if batch:
+        yield batch
+
+
+def _same_edges(path: str, one: Graph, other: Graph) -> bool:
+    return one.out.get(path) == other.out.get(path) and one.unresolved.get(path) == other.unresolved.get(path)

@@ -1,10 +1,11 @@
 """Keeps a vault fresh while serving: file events once they have settled, and a rescan that is the truth."""
 
 import logging
+import os
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,6 +24,8 @@ LONGEST_SECONDS = 1.0
 RESCAN_SECONDS = 30.0
 # How often to look whether events can come at all, in seconds: whether the threads live and the folder is the same.
 PULSE_SECONDS = 1.0
+# With more files changed at once, looking at every file is no more work.
+MOST_PATHS = 2000
 # Where watchdog tells that the system's queue of events overflowed: nowhere but in its log.
 _WATCHDOG = "watchdog"
 
@@ -49,6 +52,9 @@ class Watch:
         self._log = _Overflow(self._overflowed)
         logging.getLogger(_WATCHDOG).addHandler(self._log)
         self._root: tuple[int, int] | None = None
+        self._guard = threading.Lock()
+        self._paths: set[str] | None = None  # what to look at; None for every file
+        self._tidying: threading.Thread | None = None
         self._observer = self._observe()
         self._dirty.set()
         self._thread = threading.Thread(target=self._run, name="vault-watch", daemon=True)
@@ -67,12 +73,27 @@ class Watch:
         observer: BaseObserver | None = None
         try:
             observer = Observer()
-            observer.schedule(_Handler(self._dirty.set), str(self._vault.root), recursive=True)
+            observer.schedule(_Handler(self._changed), str(self._vault.root), recursive=True)
             observer.start()
         except OSError:  # out of inotify watches, or the folder is gone: the rescan alone keeps the vault fresh, later
             _stop(observer)
             return None
         return observer
+
+    def _changed(self, names: Iterable[str] | None) -> None:
+        """Take note of files that changed, by their full names; of None when more may have."""
+        root = f"{self._vault.root}{os.sep}"
+        with self._guard:
+            if names is None or self._paths is None or len(self._paths) > MOST_PATHS:
+                self._paths = None
+            else:
+                self._paths.update(name[len(root) :].replace(os.sep, "/") for name in names if name.startswith(root))
+        self._dirty.set()
+
+    def _taken(self) -> set[str] | None:
+        with self._guard:
+            paths, self._paths = self._paths, set()
+        return paths
 
     def _overflowed(self) -> None:
         self._lost.set()
@@ -84,34 +105,47 @@ class Watch:
             return True
         return self._observer is not None and not all(thread.is_alive() for thread in _threads(self._observer))
 
-    def _wait(self) -> None:
-        """Wait until files have changed and settled, or events may be missing, or it is time to look anyway."""
+    def _wait(self) -> bool:
+        """Wait until files have changed and settled; False when events may be missing, or it is time to look anyway."""
         until = time.monotonic() + self._rescan
         while (left := until - time.monotonic()) > 0 and not self._is_broken():
             if self._dirty.wait(min(left, PULSE_SECONDS)):
                 self._settle()
-                return
+                return True
+        return False
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            self._wait()
+            told = self._wait()
             self._dirty.clear()
             if self._stopping.is_set():
                 return
-            if (
-                self._observer is None or self._is_broken()
-            ):  # watch anew first, then look: what happens in between is told
+            broken = self._observer is None or self._is_broken()
+            if broken:  # watch anew first, then look: what happens in between is told
                 _stop(self._observer)
                 self._observer = self._observe()
+            paths = self._taken()
             try:
-                changed = self._vault.refresh()
+                changed = self._vault.refresh(paths if told and not broken else None)
             except Exception:
+                with self._guard:
+                    self._paths = None
                 logging.getLogger("knowledge_os").exception(
                     "the vault could not be read again; the next change tries anew"
                 )
                 continue
             if changed:
                 self._told(changed)
+                self._tidy()
+
+    def _tidy(self) -> None:
+        """Bring the index in order beside all else: a change that comes meanwhile does not wait for it."""
+        if self._tidying is None or not self._tidying.is_alive():
+            enough = self._dirty.is_set
+            self._tidying = threading.Thread(
+                target=self._vault.index.tidy, args=(enough,), name="vault-tidy", daemon=True
+            )
+            self._tidying.start()
 
     def _settle(self) -> None:
         until = time.monotonic() + LONGEST_SECONDS
@@ -125,6 +159,8 @@ class Watch:
         self._stopping.set()
         self._dirty.set()
         self._thread.join(5.0)
+        if self._tidying is not None:
+            self._tidying.join(5.0)
         _stop(self._observer)
         logging.getLogger(_WATCHDOG).removeHandler(self._log)
 
@@ -169,10 +205,14 @@ class _Overflow(logging.Handler):
 
 
 class _Handler(FileSystemEventHandler):
-    def __init__(self, dirty: Callable[[], None]) -> None:
-        self._dirty = dirty
+    def __init__(self, changed: Callable[[Iterable[str] | None], None]) -> None:
+        self._changed = changed
 
     def on_any_event(self, event: FileSystemEvent) -> None:
         # Our own reading must not wake us. All else counts: also a file that was only touched, or may be read now.
-        if event.event_type not in {"opened", "closed_no_write"}:
-            self._dirty()
+        if event.event_type in {"opened", "closed_no_write"}:
+            return
+        if not event.is_directory:
+            self._changed([os.fsdecode(name) for name in (event.src_path, event.dest_path) if name])
+        elif event.event_type != "modified":  # which only says that something in it did
+            self._changed(None)

@@ -295,10 +295,10 @@ def _vault(config: Config) -> Checks:
     try:
         vault = Vault(vault_of(config), index, options)
     except VaultError as error:
+        index.close()
         yield Check("vault", "broken", str(error), error.hint)
         return
-    finally:
-        index.close()
+    vault.close()
     notes = vault.snapshot.notes
     ignored = vault.snapshot.settings.ignored
     left = [f"{vault.skipped} left out (conflict copies, links out of the vault)"] * bool(vault.skipped)

@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+from context import vault as vaults
 from context.index import Index
 from context.vault import Vault
 from tests.test_storms import EVERY, difference
@@ -36,7 +37,7 @@ def change(root: Path, dice: random.Random, count: int) -> None:
 def seconds(root: Path, place: Path) -> float:
     """How long a cold build takes here, for kills that hit every part of one."""
     began = time.perf_counter()
-    Vault(root, Index(place)).index.close()
+    Vault(root, Index(place)).close()
     return time.perf_counter() - began
 
 
@@ -55,12 +56,14 @@ def run(folder: Path, kills: int, seed: int) -> dict[str, int]:
             shutil.rmtree(place.parent)
             place.parent.mkdir()
         change(root, dice, dice.choice([0, 5, NOTES]))
+        many = dice.choice([1, NOTES * 10])
         child = os.fork()
         if child == 0:
             try:
+                vaults._MANY = many  # as a large vault is read, or as a small one
                 vault = Vault(root, Index(place))
                 vault.refresh()
-                vault.index.close()
+                vault.close()
             finally:
                 os._exit(0)
         time.sleep(dice.uniform(0, 1.2 * took))
@@ -69,7 +72,7 @@ def run(folder: Path, kills: int, seed: int) -> dict[str, int]:
         try:
             vault = Vault(root, Index(place))
             found["different"] += bool(difference(vault))
-            vault.index.close()
+            vault.close()
         except Exception as error:  # noqa: BLE001 - whatever it is counts
             print(repr(error), file=sys.stderr)
             found["failed"] += 1

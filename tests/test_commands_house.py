@@ -49,6 +49,7 @@ def test_the_status_tells_counts_and_never_words(tmp_path: Path) -> None:
         "files": 4,
         "maps": 1,
         "skipped": 1,
+        "full_text": "ready",
         "flagged": None,
         "watching": "",
     }

@@ -162,3 +162,54 @@ def test_any_block_is_properties_or_a_problem(block: str) -> None:
     json.dumps(front.properties, allow_nan=False)
     assert not (front.problem and front.properties)
     assert all(4 <= start < end <= front.body for _, start, end in front.spans)
+
+
+# Pieces of which lines are made that are simple, or only look so.
+_KEYS = st.sampled_from(
+    ["a", "b_c", "Due date", "x-1", "é", "yes", "1", "a b ", " a", "?", "-", "a:b", '"q"', "<<", "a#", ""]
+)
+_VALUES = st.one_of(
+    st.sampled_from(
+        "text|a b|1|-2|1.5|007|true|null|~|2025-01-02|12:30|a: b|a:|a:b|# c|a #c|a#c|a\t#c|a, b|a]b|a}b|a\\b".split("|")
+    ),
+    st.sampled_from(
+        ["'q'", '"q"', '"a\\n"', "'it''s'", '"x" y', '"[[A]]"', "'[[A]]' ", "see [[A]] [[B|c]] ", "''", '""']
+    ),
+    st.sampled_from(
+        ["[a, b]", "[a, [b]]", "[a,, b]", "[a, ]", "[]", "[ ]", "[-a]", "[- a]", "[1, true]", "[[Home]]", "[[[A]], b]"]
+    ),
+    st.sampled_from("{a: 1};{};|;>-;&a b;*a;!!str 1;%a;@a;`a`;- a;-;? a;=;<<;...;---a;a|b;a\rb;\ta".split(";")),
+    st.sampled_from(["a\u2028b", "a\x85b", "a\x07b", "a\u00a0b", "\ufeffa", "", "\u00a0", "a\u00a0"]),
+    st.text(alphabet="ab: #-[]'\"\t,\\=<&*!|>%@`?~1.\u00e9", max_size=8),
+)
+_LINES = st.one_of(
+    st.builds("{}:{}{}".format, _KEYS, st.sampled_from(["", " ", "\t", "  "]), _VALUES),
+    st.builds(
+        "{}-{}{}".format, st.sampled_from(["", "  ", " ", "\t", "    "]), st.sampled_from([" ", "", "  "]), _VALUES
+    ),
+    st.builds("{}{}".format, st.sampled_from(["", "  ", "\t"]), _VALUES),
+)
+
+
+@given(st.lists(_LINES, max_size=6), st.sampled_from(["\n", "\r\n"]), st.sampled_from(["", " ", "\t"]))
+@settings(max_examples=1500, deadline=None)
+def test_the_quick_way_reads_what_the_parser_reads(lines: list[str], end: str, after: str) -> None:
+    text = end.join(("---", *(line + after for line in lines), "---", "text"))
+    quick = read(text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("context.frontmatter._flat", lambda *_: None)
+        slow = read(text)
+    assert repr(quick) == repr(slow)
+
+
+def test_most_properties_are_read_the_quick_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("context.frontmatter.frontmatter.parse", lambda *_, **__: pytest.fail("not the quick way"))
+    text = '---\ntags: [a, b]\nup: "[[Home]]"\nn: 1\ndue: 2025-09-14\nlist:\n  - one\n  - "two"\nempty:\n---\n'
+    assert read(text).properties == {
+        "tags": ["a", "b"],
+        "up": "[[Home]]",
+        "n": 1,
+        "due": "2025-09-14",
+        "list": ["one", "two"],
+        "empty": None,
+    }

@@ -156,7 +156,7 @@ def _bare_walk(
 
     notes = {path: parse(path, b"") for path in paths if path != "gone.md"}
     is_map = dict.fromkeys(members, "a map")
-    return walk(starts, notes, Graph(links, back, {}), is_map=is_map, gathered=gathered, **how)
+    return walk(starts, notes, Graph(lambda: (links, {}), back), is_map=is_map, gathered=gathered, **how)
 
 
 _PATHS = st.sampled_from([*(f"@{name}.md" for name in "ABCDEF"), *(f"{n}.md" for n in range(12)), "gone.md"])

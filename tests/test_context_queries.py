@@ -4,11 +4,12 @@ import pytest
 
 from context.note import parse
 from context.queries import QueryBlock, find
+from context.regions import regions
 
 
 def queries(text: str) -> list[QueryBlock]:
     note = parse("Note.md", text.encode())
-    return find(text, note.body, note.headings)
+    return find(text, note.headings, regions(text, note.body))
 
 
 def test_blocks_come_in_order_with_their_heading_path() -> None:

@@ -130,7 +130,7 @@ def test_a_warm_start_parses_nothing_and_knows_the_same(tmp_path: Path, monkeypa
         tmp_path / "v", {"A.md": "---\nx: [1, 2.5, null]\n---\n# H\n- [ ] do [[B]] 📅 2025-09-14 ^id", "B.md": "#tag"}
     )
     first = Vault(root, Index(tmp_path / "i.sqlite")).snapshot
-    monkeypatch.setattr("context.vault.parse", lambda *_args, **_kw: pytest.fail("parsed again"))
+    monkeypatch.setattr("context.reader.parse_text", lambda *_args, **_kw: pytest.fail("parsed again"))
     second = Vault(root, Index(tmp_path / "i.sqlite")).snapshot
     assert dict(second.notes) == dict(first.notes)
     assert second.digest == first.digest
@@ -138,7 +138,7 @@ def test_a_warm_start_parses_nothing_and_knows_the_same(tmp_path: Path, monkeypa
 
 def test_changes_while_away_are_seen_at_start(tmp_path: Path) -> None:
     root = write(tmp_path / "v", {"A.md": "one", "B.md": "two", "C.md": "three"})
-    Vault(root, Index(tmp_path / "i.sqlite"), clock=lambda: 5.0).index.close()
+    Vault(root, Index(tmp_path / "i.sqlite"), clock=lambda: 5.0).close()
     (root / "A.md").write_text("uno")
     (root / "B.md").unlink()
     write(root, {"D.md": "four"})
@@ -198,14 +198,16 @@ def test_text_is_of_now_and_says_so_by_its_digest(tmp_path: Path) -> None:
 def test_a_damaged_index_is_built_again(tmp_path: Path, damage: str) -> None:
     root = write(tmp_path / "v", {f"{n}.md": f"word{n} [[{n + 1}]]" for n in range(50)})
     file = tmp_path / "i.sqlite"
-    Vault(root, Index(file)).index.close()
+    Vault(root, Index(file)).close()
     if damage == "garbage":
         file.write_bytes(b"not a database at all" * 100)
     elif damage == "truncated":
         file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     else:
         db = sqlite3.connect(file)
-        db.execute("UPDATE note SET row='{' WHERE path='7.md'" if damage == "row" else "PRAGMA user_version=99")
+        db.execute(
+            "UPDATE note SET row=row || x'00' WHERE path='7.md'" if damage == "row" else "PRAGMA user_version=99"
+        )
         db.commit()
         db.close()
     vault = Vault(root, Index(file))
@@ -218,7 +220,7 @@ def test_other_privacy_rules_read_the_notes_again(tmp_path: Path) -> None:
     options = VaultOptions()
     first = Vault(root, Index(tmp_path / "i.sqlite", made_with=options.fingerprint), options)
     assert not any(note.private for note in first.snapshot.notes.values())
-    first.index.close()
+    first.close()
     options = replace(options, private_tags=frozenset({"secret"}), private_folders=("Health",))
     second = Vault(root, Index(tmp_path / "i.sqlite", made_with=options.fingerprint), options)
     assert all(note.private for note in second.snapshot.notes.values())
@@ -249,7 +251,7 @@ def test_full_text_finds_stems_diacritics_properties_and_cjk(tmp_path: Path) -> 
 def test_an_index_that_another_process_holds_is_left_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = write(tmp_path / "v", {"A.md": "word"})
     file = tmp_path / "i.sqlite"
-    Vault(root, Index(file)).index.close()
+    Vault(root, Index(file)).close()
     holder = sqlite3.connect(file, isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
     before = file.stat().st_ino

@@ -1,7 +1,7 @@
 """While it is watched, a vault is what the disk is: after saves of every kind, after storms, and when events are lost."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -102,11 +102,11 @@ def test_what_no_event_tells_is_found_by_looking(vault: Vault, monkeypatch: pyte
 def test_a_fault_while_reading_does_not_end_the_watch(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
     real, failed = vault.refresh, threading.Event()
 
-    def once() -> int:
+    def once(paths: Iterable[str] | None = None) -> int:
         if not failed.is_set():
             failed.set()
             raise RuntimeError("a fault that nobody foresaw")
-        return real()
+        return real(paths)
 
     monkeypatch.setattr(vault, "refresh", once)
     watch = Watch(vault, rescan_seconds=600)

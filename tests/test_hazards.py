@@ -50,10 +50,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Vault, dict
     vault = Vault(root, Index(base / "index.sqlite", made_with=options.fingerprint), options)
     vault.refresh()
     yield vault, found
-    vault.index.close()
+    vault.close()
     again = Vault(root, Index(base / "index.sqlite", made_with=options.fingerprint), options)
     assert dict(again.snapshot.notes) == dict(vault.snapshot.notes)  # and once more from the index
-    again.index.close()
+    again.close()
     assert digests(root) == before  # not a byte, mode or time in the vault has changed
     for path in (root / "odd" / "shut", root / "odd" / "locked.md"):
         path.chmod(0o700)
