@@ -101,9 +101,11 @@ def visible(root: Path, state: Path) -> dict[str, float]:
 
 
 def _edits(vault: Path, url: str, token: str) -> list[float]:
+    from context.note import parse
+
     dice = random.Random(7)
     # A private note is found only for those who ask with private words.
-    notes = sorted(path for path in vault.rglob("*.md") if "private" not in path.read_text("utf-8", "replace"))
+    notes = sorted(path for path in vault.rglob("*.md") if not parse(path.name, path.read_bytes()).private)
     took: list[float] = []
     for number in range(-1, EDITS):
         note, word = dice.choice(notes), f"quicksilver{number}x{dice.randrange(10**9)}"
