@@ -105,7 +105,8 @@ def _edits(vault: Path, url: str, token: str) -> list[float]:
 
     dice = random.Random(7)
     # A private note is found only for those who ask with private words.
-    notes = sorted(path for path in vault.rglob("*.md") if not parse(path.name, path.read_bytes()).private)
+    seen = (path for path in vault.rglob("*.md") if "/." not in path.relative_to(vault.parent).as_posix())
+    notes = sorted(path for path in seen if not parse(path.name, path.read_bytes()).private)
     took: list[float] = []
     for number in range(-1, EDITS):
         note, word = dice.choice(notes), f"quicksilver{number}x{dice.randrange(10**9)}"
