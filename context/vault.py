@@ -7,6 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -183,7 +184,7 @@ class Vault:
         with self._lock:
             self._filled()
             settings = load_settings(self.root, self.options.settings_folder)
-            listing = None
+            listing, paths = None, None if paths is None else set(paths)
             if paths is not None and settings.ignored == self.snapshot.settings.ignored:
                 listing = look(self.root, settings, self._listing, paths)
             self._listing = walk(self.root, settings) if listing is None else listing
@@ -220,7 +221,7 @@ class Vault:
             Kinds(self.options.kinds),
         )
 
-    def _advance(self, before: Snapshot, settings: ObsidianSettings, paths: Iterable[str] | None = None) -> int:
+    def _advance(self, before: Snapshot, settings: ObsidianSettings, paths: AbstractSet[str] | None = None) -> int:
         """Go from one snapshot to what the listing shows, and take the index along.
 
         Args:
@@ -245,16 +246,16 @@ class Vault:
         before = replace(self.snapshot, notes={}, files=frozenset(), names=Names(()), graph=empty, kept={})
         return self._step(before, self.snapshot.settings)
 
-    def _step(self, before: Snapshot, settings: ObsidianSettings, paths: Iterable[str] | None = None) -> int:
+    def _step(self, before: Snapshot, settings: ObsidianSettings, paths: AbstractSet[str] | None = None) -> int:
         files, there = self._listing.files, self._listing.notes
         notes = dict(before.notes)
         stale: dict[str, int] = {}
-        for path in there if paths is None else [path for path in paths if path in there]:
+        for path in there if paths is None else paths & there.keys():
             mtime, size = there[path]
             note = notes.get(path)
             if note is None or note.mtime_ns != mtime or note.size != size:
                 stale[path] = size
-        gone = (before.notes.keys() if paths is None else before.notes.keys() & set(paths)) - there.keys()
+        gone = (before.notes.keys() if paths is None else before.notes.keys() & paths) - there.keys()
         for path in (*stale, *gone):
             notes.pop(path, None)
         same_files = files is before.files or files == before.files
@@ -291,7 +292,7 @@ class Vault:
         """Parse what the stat called stale (with its sizes): notes with other bytes, and those only touched."""
         changed: list[Note] = []
         touched: list[Note] = []
-        for batch in workers.parsed(_batches(stale)):
+        for batch in workers.parsed(_batches(stale.items())):
             for note in batch:
                 known = before.notes.get(note.path)
                 same = known is not None and structs.replace(known, mtime_ns=note.mtime_ns, size=note.size) == note
@@ -381,8 +382,7 @@ def _no_collection() -> Iterator[None]:
 
 def _entries(workers: Workers, notes: Iterable[Note], snapshot: Snapshot) -> Iterator[list[Entry]]:
     """What the index keeps of these notes, batch by batch."""
-    batches = _batches({note: note.size for note in notes})
-    for batch in workers.chunked(batches):
+    for batch in workers.chunked(_batches((note, note.size) for note in notes)):
         yield [Entry(_row(one.note, snapshot), one.chunks) for one in batch]
 
 
@@ -390,11 +390,11 @@ def _row(note: Note, snapshot: Snapshot) -> Row:
     return Row(note, snapshot.graph.packed(note.path), snapshot.changed_at.get(note.path, 0.0))
 
 
-def _batches(sizes: Mapping[_T, int]) -> Iterator[list[_T]]:
-    """Things in lists of like size, by their bytes."""
+def _batches(sized: Iterable[tuple[_T, int]]) -> Iterator[list[_T]]:
+    """Things, given with their sizes in bytes, in lists of like size."""
     batch: list[_T] = []
     total = 0
-    for thing, size in sizes.items():
+    for thing, size in sized:
         batch.append(thing)
         total += size
         if len(batch) >= _BATCH_NOTES or total >= _BATCH_BYTES:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import frontmatter
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -564,19 +565,21 @@ def _least(times: int, work: Callable[[], object]) -> float:
     return min(once() for _ in range(times))
 
 
-def test_ten_thousand_notes_are_gathered_faster_than_parsed() -> None:
+def test_ten_thousand_notes_are_gathered_faster_than_a_library_reads_their_properties() -> None:
     data = {
         f"{'Projects' if n % 9 else 'People'}/Topic {n} of {n % 97}.md": b"---\ntype: note\naliases: [T%d, Number %d]\n---\n# T\n\nwords\n"
         % (n, n)
         for n in range(10_000)
     }
-    began = time.process_time()
     notes = {path: parse(path, text) for path, text in data.items()}
-    parsing = time.process_time() - began
+    began = time.process_time()
+    for text in data.values():
+        frontmatter.loads(text.decode())
+    reading = time.process_time() - began
     names = Names(notes)
     snapshot = Snapshot(notes, frozenset(notes), names, build(notes, names), ObsidianSettings(), {}, Kinds())
     assert snapshot.maps == {}
-    assert _least(3, lambda: Entities(snapshot)) < parsing
+    assert _least(3, lambda: Entities(snapshot)) < 0.8 * reading
     entities = Entities(snapshot)
     assert [one.path for one in entities.mentions("T77 met topic 5 of 5")] == [
         "Projects/Topic 77 of 77.md",

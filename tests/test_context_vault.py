@@ -265,3 +265,15 @@ def test_an_index_that_another_process_holds_is_left_to_it(tmp_path: Path, monke
     assert file.stat().st_ino == before
     assert holder.execute("SELECT count(*) FROM note").fetchone() == (1,)
     holder.close()
+
+
+def test_only_the_files_named_are_looked_at_however_they_are_given(tmp_path: Path) -> None:
+    vault = open_vault(tmp_path / "v", {"A.md": "apple", "B.md": "pear", "C.md": "plum"})
+    for name in ("A", "B", "New"):
+        (tmp_path / f"v/{name}.md").write_text("quince and more")
+    (tmp_path / "v/C.md").unlink()
+    assert vault.refresh(iter(["A.md", "New.md", "C.md", "never.md"])) == 3
+    assert sorted(hit.path for hit in vault.search("quince", 9)) == ["A.md", "New.md"]
+    assert set(vault.snapshot.notes) == {"A.md", "B.md", "New.md"}
+    assert vault.refresh() == 1
+    assert sorted(hit.path for hit in vault.search("quince", 9)) == ["A.md", "B.md", "New.md"]
