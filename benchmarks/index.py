@@ -67,11 +67,12 @@ def opened(root: Path, index: Path) -> dict[str, float]:
     """
     from context.index import Index
     from context.vault import Vault
+    from context.words import asked
 
     began = time.perf_counter()
     vault = Vault(root, Index(index))
     seconds = time.perf_counter() - began
-    vault.search('"probe"', 1)
+    vault.search(asked("probe"), 1)
     full = time.perf_counter() - began
     vault.close()
     own, others = (resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))

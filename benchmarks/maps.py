@@ -26,8 +26,8 @@ from context.calendar import calendar  # noqa: E402
 from context.members import members_of  # noqa: E402
 from context.passage import cut  # noqa: E402
 from context.query import scope  # noqa: E402
-from context.search import search  # noqa: E402
 from context.vault import Vault  # noqa: E402
+from context.words import asked  # noqa: E402
 from tests.map_cases import CASES, MAP, TODAY, Case, Household, make  # noqa: E402
 from tests.vaults import open_vault  # noqa: E402
 
@@ -108,7 +108,7 @@ def beginnings(vault: Vault, case: Case, budget: int) -> Context:
 def bm25(vault: Vault, case: Case, budget: int) -> Context:
     """What full-text search finds, best first."""
     found = []
-    for hit in search(vault, case.text, limit=1000):
+    for hit in vault.search(asked(case.text), 1000):
         note, text = vault.text(hit.path)
         said = text[hit.start : hit.end]
         found.append(

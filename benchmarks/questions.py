@@ -228,7 +228,7 @@ class Ours:
             fresh=True,
         )
         passages = asyncio.run(build_context(self._house, request))["passages"]
-        passages.sort(key=lambda one: -one["score"])  # they come in the order in which a model reads them
+        passages.sort(key=lambda one: one["rank"])  # they come in the order in which a model reads them
         return [Found(one["path"], one["heading"], one["text"]) for one in passages]
 
 

@@ -9,8 +9,8 @@ from markdown_it import MarkdownIt
 
 from context.assemble import Passage
 from context.names import base_of
-from context.search import words
 from context.vault import Snapshot
+from context.words import words
 
 _NUMBER = re.compile(r"\d+(?:[.,:-]\d+)*")
 _WIKILINK = re.compile(r"\[\[([^\[\]\n|#]{1,300})(#[^\[\]\n|]{0,300})?(?:\|[^\[\]\n]{0,300})?\]\]")

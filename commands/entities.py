@@ -9,7 +9,6 @@ from itertools import islice
 from typing import Any
 
 from commands.survey import is_template
-from context.chunk import spaced
 from context.frontmatter import read
 from context.index import Hit
 from context.kinds import DAILY, MAP, PROJECT, SYSTEM, lies_in, tagged_as
@@ -17,8 +16,8 @@ from context.names import Names, base_of, fold
 from context.note import Note
 from context.regions import live
 from context.scan import scan, wikilinks
-from context.search import stem, words
 from context.vault import NoteGoneError, Snapshot, Vault
+from context.words import stem, words
 
 # The share of the notes with a name that must link it for us to do so. On three vaults this is right in at least 95 of
 # 100 links (docs/benchmarks.md, "Linking"); lower finds more and is wrong more often.
@@ -429,8 +428,7 @@ def evidence(vault: Vault, entities: Entities) -> Evidence:
 
 def _unlinked(vault: Vault, entities: Entities, mention: Mention, without: set[str]) -> Iterator[str]:
     hits: dict[str, list[Hit]] = {}
-    phrase = spaced(fold(mention.name)).replace('"', " ").strip()
-    for hit in vault.search(f'body : "{phrase}"', _MOST_HITS):
+    for hit in vault.places(vault.holding([mention.name], _MOST_HITS, stemmed=True)[0]):
         note = entities.snapshot.notes.get(hit.path)
         if hit.path not in without and note and (entities.private or not note.private):
             hits.setdefault(hit.path, []).append(hit)
@@ -442,7 +440,7 @@ def _unlinked(vault: Vault, entities: Entities, mention: Mention, without: set[s
 
 
 def _has_words(vault: Vault, entities: Entities, mention: Mention, hits: Iterable[Hit]) -> bool:
-    """Whether found pieces of a note really mention it by that name: the index knows stems, and no code from words."""
+    """Whether found pieces of a note mention it by that name: full text knows no code from words."""
     for hit in hits:
         try:
             note, text = vault.text(hit.path)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from commands.survey import Survey, heading_at, is_template, survey, unwell
 from context.assemble import Passage
@@ -11,14 +12,26 @@ from context.fit import Fit
 from context.index import Hit
 from context.maps import Member, Step, walk
 from context.members import members_of
+from context.named import linked, named
 from context.names import base_of, fold
 from context.note import Note
-from context.passage import Piece, cut, pieces
-from context.search import named, search, words
+from context.passage import Piece, bytes4, cut, pieces
+from context.search import search
 from context.vault import NoteGoneError, Snapshot, Vault
+from context.words import asked as asking
+from context.words import stem, words
+
+if TYPE_CHECKING:
+    from context.embed import Likeness, Vectors
 
 # Tokens (bytes/4) of one gathered passage: a budget of 4,000 holds a dozen, and each can be read alone.
 PASSAGE_TOKENS = 400
+# So few notes that are named outright are given whole; of more, so many chunks.
+_FEW_NAMED, _MOST_NAMED = 3, 8
+# A found chunk is seldom smaller, in tokens: so many fill a budget.
+_HIT_TOKENS = 40
+# A found note is given whole when it is this small, or so small a part of the budget: what stands around a chunk helps.
+_WHOLE_TOKENS, _WHOLE_SHARE = 400, 5
 # What one lane reads at most: more could not be sent, and each costs a file.
 _MOST_NOTES = 40
 _MOST_TASKS = 60
@@ -38,6 +51,8 @@ _LEAD_TOKENS = 40
 
 # The order in which lanes are sent: what rarely changes first, so that the KV cache keeps its prefix.
 ORDER = ("maps", "systems", "search", "note", "projects", "changed", "tasks", "recent")
+# Those that give what the person is at work on.
+VOLATILE = ("note", "changed", "recent")
 
 # Headings of a project that say where it stands, before those that say what it is.
 _STANDING = ("next", "action", "status", "log", "block", "progress", "task")
@@ -48,7 +63,8 @@ class Gathering:
     """What a request gathers from.
 
     Attributes:
-        vault, snapshot: the notes.
+        vault, whole: the notes as they are, and as they were when the request began.
+        snapshot: what of these may be known; without private notes when the answer leaves the house.
         notes: those in scope, in path order; private ones only when the answer stays in the house.
         calendar: the person's today.
         text: what the person typed.
@@ -56,9 +72,14 @@ class Gathering:
         since: when the command last ran; None when it never did.
         open_note: the note the person has open, if any.
         private: whether private notes may be used, because the answer stays in the house.
+        budget: tokens that may be filled.
+        texts: what was read, by path.
+        hourly: maps that were walked and whose queries ask for the time of day.
+        vectors: of the chunks of all notes; None where embeddings are off, or the question may not be embedded.
     """
 
     vault: Vault
+    whole: Snapshot
     snapshot: Snapshot
     notes: Mapping[str, Note]
     calendar: Calendar
@@ -67,7 +88,10 @@ class Gathering:
     since: float | None = None
     open_note: str = ""
     private: bool = True
+    budget: int = 4000
+    vectors: "Vectors | None" = None
     texts: dict[str, tuple[Note, str] | None] = field(default_factory=dict)
+    hourly: set[str] = field(default_factory=set)
 
     @cached_property
     def survey(self) -> Survey:
@@ -76,24 +100,44 @@ class Gathering:
 
     @cached_property
     def hits(self) -> list[Hit]:
-        """Chunks in scope that fit the person's words."""
-        limit = _MOST_HITS
-        while True:
-            found = search(self.vault, self.text, limit=limit)
-            inside = [hit for hit in found if hit.path in self.notes]
-            if len(inside) >= _MOST_HITS or len(found) < limit:
-                return inside[:_MOST_HITS]
-            limit *= 8  # what fits better lies outside the scope: look further down the list
+        """Chunks in scope that answer the person's words, best first."""
+        most = max(_MOST_HITS, self.budget // _HIT_TOKENS)
+        near = "" if self.open_note in self.snapshot.maps else self.open_note  # a map is walked instead
+        found = search(self.vault, self.text, limit=most, snapshot=self.snapshot, inside=self.notes, open_note=near)
+        return [hit for hit in found if not is_template(self.snapshot, hit.path)]
+
+    @property
+    def holds_private(self) -> bool:
+        """Whether a note in scope is private, or was when it was read: then so is what is made of them all."""
+        return self._scope_is_private or any(read is not None and read[0].private for read in self.texts.values())
 
     @cached_property
-    def holds_private(self) -> bool:
-        """Whether any of the notes in scope is private: then so is what is made of them all."""
+    def likeness(self) -> "Likeness | None":
+        """How near chunks in scope are to the person's words in meaning; None without vectors for them."""
+        return self.vectors.like(self.text, self.notes) if self.vectors and self.text.strip() else None
+
+    @property
+    def is_missing_likeness(self) -> bool:
+        """Whether the vector of the person's words was wanted, and did not come in time."""
+        return self.vectors is not None and self.__dict__.get("likeness", self) is None and bool(self.text.strip())
+
+    @cached_property
+    def _scope_is_private(self) -> bool:
         return any(note.private for note in self.notes.values())
 
     @property
     def settled(self) -> bool:
-        """Whether every note read so far is the one of the snapshot."""
-        return all(read is not None and read[0].digest == self.notes[path].digest for path, read in self.texts.items())
+        """Whether what was gathered follows from the snapshot and the day, so that it may be given again.
+
+        Not when a note that was read, or the index that was searched, was newer, nor when a query asked for the hour or
+        something that was wanted is missing.
+        """
+        return (
+            not self.hourly
+            and not self.is_missing_likeness
+            and self.vault.rests_at(self.whole)
+            and all(read is not None and read[0].digest == self.notes[path].digest for path, read in self.texts.items())
+        )
 
     def read(self, path: str) -> tuple[Note, str] | None:
         """A note in scope and its text as they stand now; None when it went away meanwhile, or became private."""
@@ -111,6 +155,11 @@ class Gathering:
         """The text of a note when it is still the one of the snapshot, whose offsets it then has; else ""."""
         read = self.read(path)
         return read[1] if read is not None and read[0].digest == self.notes[path].digest else ""
+
+    def passage_text(self, passage: Passage) -> str:
+        """The text of the note that a passage is of, as its offsets mean it; "" when it changed meanwhile."""
+        read = self.texts.get(passage.path)
+        return read[1] if read is not None and read[0].digest == passage.digest else ""
 
     def pieces(
         self, path: str, *, properties: bool = False, limit: int = PASSAGE_TOKENS
@@ -207,20 +256,83 @@ def _systems(g: Gathering) -> Iterator[Passage]:
 
 
 def _search(g: Gathering) -> Iterator[Passage]:
-    for place, path in enumerate(path for path in named(g.snapshot, g.text) if path in g.notes):
-        for index, (note, text, piece) in enumerate(g.pieces(path, properties=True)):
-            yield _passage(note, text, piece, "search", 10_000 - place - index / 100, "named in the request")
+    yield from _named(g)
+    asked = frozenset(map(stem, words(g.text)))
+    if not g.hits and len(g.notes) < len(g.snapshot.notes):
+        yield from _scope(g)
     for hit in g.hits:
-        read = g.read(hit.path)
-        if read is None or read[0].digest != g.snapshot.notes[hit.path].digest:
+        for note, text, piece in _found(g, hit, asked):
+            yield _passage(note, text, piece, "search", hit.score, hit.why, hit.via)
+
+
+def _named(g: Gathering) -> Iterator[Passage]:
+    """What the person names outright: a few notes whole, of many the chunks that fit best."""
+    for turn, (paths, why) in enumerate(named(g.snapshot, g.notes, g.text, g.calendar.today)):
+        if len(paths) <= _FEW_NAMED:
+            for place, path in enumerate(paths):
+                for index, (note, text, piece) in enumerate(g.pieces(path, properties=True)):
+                    yield _passage(note, text, piece, "search", 10_000 - turn * 100 - place - index / 100, why)
             continue
-        note, text = read
-        heading = tuple(part for part in hit.heading.split(" > ") if part)
-        if hit.end > hit.start:
-            yield _passage(note, text, Piece(heading, hit.start, hit.end), "search", hit.score, "fits the words")
-        else:  # a note without text is found by its name and properties: those are what it can show
-            for fresh, whole, piece in g.pieces(hit.path, properties=True):
-                yield _passage(fresh, whole, piece, "search", hit.score, "its name or properties fit the words")
+        for place, hit in enumerate(g.vault.search(asking(g.text), _MOST_NAMED, paths)):
+            for note, text, piece in _found(g, hit, frozenset()):
+                yield _passage(note, text, piece, "search", 2.0 - place / 100, why)
+
+
+def _scope(g: Gathering) -> Iterator[Passage]:
+    """How the notes in a scope begin, when no word finds anything in it: the scope itself says what is meant."""
+    latest = sorted(g.notes.values(), key=lambda note: (-note.mtime_ns, note.path))
+    for place, note in enumerate(latest[:_MOST_NOTES]):
+        for index, (fresh, text, piece) in enumerate(g.pieces(note.path, properties=True)):
+            yield _passage(fresh, text, piece, "search", -place - index / 100, "in the scope")
+
+
+def _found(g: Gathering, hit: Hit, asked: frozenset[str]) -> Iterator[tuple[Note, str, Piece]]:
+    """The chunk that was found, the whole note when it is small, with the properties when they say what was asked."""
+    read = g.read(hit.path)
+    if read is None:
+        return
+    note, text = read
+    if note.digest != g.snapshot.notes[hit.path].digest:  # it changed since: what fits now is looked for in it
+        yield from (part for part in g.pieces(hit.path) if not asked.isdisjoint(_stems(text, part[2])))
+        return
+    heading = tuple(part for part in hit.heading.split(" > ") if part)
+    said = asked and not asked.isdisjoint(_said_in_properties(g, note))
+    whole = bytes4(text[note.body :]) <= min(_WHOLE_TOKENS, g.budget // _WHOLE_SHARE)
+    if not note.is_text:
+        return  # a canvas is found by its maps, and says nothing to quote
+    if hit.start >= hit.end:  # a note without text is found by its name and properties: those are what it can show
+        yield from g.pieces(hit.path, properties=True)
+    elif whole:
+        yield from ((note, text, piece) for piece in cut(note, text, properties=bool(said)))
+    elif said and not text[note.body : hit.start].strip():
+        yield note, text, Piece(heading, 0, hit.end)
+    else:
+        yield note, text, Piece(heading, hit.start, hit.end)
+
+
+def _stems(text: str, piece: Piece) -> frozenset[str]:
+    return frozenset(map(stem, words(text[piece.start : piece.end])))
+
+
+def _said_in_properties(g: Gathering, note: Note) -> frozenset[str]:
+    """The stems of the words in the properties of a note that its text after them has not."""
+    known: dict[str, frozenset[str]] = g.snapshot.kept.setdefault("said in properties", {})
+    if note.path not in known:
+        said = " ".join(text for name, value in note.properties.items() for text in (name, *_texts(value)))
+        known[note.path] = frozenset(map(stem, words(said)))
+    return known[note.path]
+
+
+def _texts(value: object) -> Iterator[str]:
+    """What a property says, as texts."""
+    if isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _texts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner)
+    elif isinstance(value, str | int | float) and not isinstance(value, bool):
+        yield str(value)
 
 
 def _maps(g: Gathering) -> Iterator[Passage]:
@@ -233,7 +345,8 @@ def _maps(g: Gathering) -> Iterator[Passage]:
     gathered = _gathered(g)
     by_path: dict[str, Hit] = {}
     for hit in g.hits:
-        by_path.setdefault(hit.path, hit)
+        if not hit.via:  # what names lead to fits by other words
+            by_path.setdefault(hit.path, hit)
     best = g.hits[0].score if g.hits else 1.0
     fit = Fit(g.text, g.snapshot, g.known_text, gathered, {path: hit.score / best for path, hit in by_path.items()})
     steps = walk(
@@ -263,7 +376,14 @@ def _maps(g: Gathering) -> Iterator[Passage]:
 
 def _gathered(g: Gathering) -> Callable[[str], Iterable[Member]]:
     members = members_of(g.snapshot, g.calendar)
-    return lambda path: members.of(path).members
+
+    def gathered(path: str) -> Iterable[Member]:
+        found = members.of(path)
+        if found.at is not None:
+            g.hourly.add(path)
+        return found.members
+
+    return gathered
 
 
 def _why(g: Gathering, step: Step) -> str:
@@ -330,6 +450,13 @@ def fitting_maps(g: Gathering) -> list[tuple[str, float]]:
     if g.open_note in maps:  # where the person stands, before all others
         weighed = {g.open_note: 1.0, **weighed} | {g.open_note: 1.0}
     return list(weighed.items())
+
+
+def meant_maps(g: Gathering) -> list[str]:
+    """The maps that a request means: it names them, or the person stands in one."""
+    spoken = (path for paths in g.snapshot.lexicon.names_in(g.text).values() for path in paths)
+    wanted = dict.fromkeys((*linked(g.snapshot, g.text), *spoken, *([g.open_note] if g.open_note else ())))
+    return [path for path in wanted if path in g.snapshot.maps and path in g.notes]
 
 
 def _note(g: Gathering) -> Iterator[Passage]:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from commands.gather import WAYS
 from commands.journal import Journal
+from commands.latest import Latest
+from commands.rates import Rates
 from context.cache import Cache
 from context.frontmatter import read
 from context.vault import Vault
@@ -14,6 +16,7 @@ from inference.fleet import Fleet
 from prompts import SHIPPED, Prompt, PromptError, parse, shipped_text
 
 if TYPE_CHECKING:
+    from context.embed import Vectors
     from context.watch import Watch
 
 
@@ -48,11 +51,16 @@ class House:
     settings: Settings = field(default_factory=Settings)
     watch: "Watch | None" = None
     journal: Journal | None = None
+    latest: Latest = field(default_factory=Latest)
+    rates: Rates = field(default_factory=Rates)
+    vectors: "Vectors | None" = None
 
     async def close(self) -> None:
         """Stop watching, and let go of nodes and files."""
         if self.watch is not None:
             await asyncio.to_thread(self.watch.stop)
+        if self.vectors is not None:
+            await asyncio.to_thread(self.vectors.close)
         await self.fleet.close()
         self.cache.close()
         self.vault.close()
@@ -70,6 +78,14 @@ class House:
             }
             for prompt in self.prompts.values()
         ]
+
+    def vectors_for(self, *, private: bool) -> "Vectors | None":
+        """The vectors that a question may be compared with; None when they are off.
+
+        Args:
+            private: whether the question holds private words, which not every embedder may see.
+        """
+        return self.vectors if self.vectors and (not private or self.vectors.embedder.sees_private) else None
 
     def status(self) -> dict[str, Any]:
         """The vault, its index, the cache and the watcher, for `GET /v1/status`: counts, never a note's text."""
@@ -91,9 +107,10 @@ class House:
                 "watching": self.watch.how if self.watch else "",
             },
             "cache": {
-                name: getattr(stats, name)
-                for name in ("name", "hits", "misses", "sets", "errors", "last_error", "breaker")
-            },
+                name: getattr(stats, name) for name in ("name", "live", "breaker", "sets", "errors", "last_error")
+            }
+            | self.rates.as_dict(),
+            "embeddings": self.vectors.status() if self.vectors else None,
             "profile": self.fleet.profile.name,
         }
 

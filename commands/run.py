@@ -21,6 +21,7 @@ from commands.gate import Gate
 from commands.gather import WAYS, Gathering
 from commands.house import House
 from commands.journal import ClashError, ConfirmError
+from commands.order import days_begin
 from commands.places import PlaceError
 from commands.routing import (
     ANSWER_TOKENS,
@@ -35,13 +36,13 @@ from commands.routing import (
     schema,
     states,
 )
-from commands.select import Selected, Selection, build, gathering, kept_receipt
+from commands.select import Selected, Selection, at_hand, build, gathering, kept_receipt
 from commands.select import replay as replay_receipt
 from context.assemble import BYTES4, Context, Counter, Passage
 from context.cache import digest
 from context.calendar import WEEKDAYS, Calendar, CalendarError, calendar
 from context.query import scope, select
-from context.vault import NoteGoneError
+from context.vault import NoteGoneError, Snapshot
 from inference.node import (
     ContextTooLarge,
     DeadlineExceeded,
@@ -62,7 +63,7 @@ _TEMPLATE_TOKENS = 64
 # Faults of the model side after which a command still answers from the vault alone.
 _WITHOUT_MODEL = (NodeUnavailable, ModelMissing, OverBudget, UpstreamFault)
 # A context asked for without a command, and without naming ways of gathering.
-_DEFAULT_GATHER = {"search": 0.75, "maps": 0.25}
+DEFAULT_GATHER = {"search": 0.75, "maps": 0.25}
 _DEFAULT_BUDGET = 4000
 _ANSWER_SCHEMA = 1
 # A note may be saved by the person in the moment their words go into it; then it is read anew.
@@ -555,7 +556,7 @@ def _decide(job: _Job) -> tuple[Decision | None, InferenceError | None]:
 def _stays_inside(house: House, node: str) -> bool:
     """Whether what a node sees stays in the house: no node at all, a local one, or a trusted one in the LAN."""
     config = house.fleet.profile.nodes.get(node)
-    return config is None or config.klass == "local" or (config.klass == "lan" and config.trusted)
+    return config is None or config.sees_private
 
 
 def _counter(decision: Decision | None) -> Counter:
@@ -599,11 +600,13 @@ def _prepare(job: _Job, decision: Decision | None, counter: Counter) -> _Ready:
         open_note=job.open_note,
         private=decision is None or _stays_inside(house, decision.node),
         fresh=request.fresh,
+        stable=True,
+        vectors=house.vectors_for(private=job.private),
     )
     found = gathering(house.vault, wanted)
     matter = _matter(job, found)
-    instructions = _instructions(job, matter)
-    bare = _tokens(_messages(job, instructions), counter)
+    instructions, told = _instructions(job), _facts(job, matter)
+    bare = _tokens(_messages(job, instructions, told, found.snapshot), counter)
     if decision is not None:
         room = decision.num_ctx - _answer_tokens(prompt, decision) - bare
         if room < 0:
@@ -616,8 +619,8 @@ def _prepare(job: _Job, decision: Decision | None, counter: Counter) -> _Ready:
             room = max(0, room - QUESTION_TOKENS - ANSWER_TOKENS)
         if room < wanted.budget:
             wanted = replace(wanted, budget=room // _STEP * _STEP)
-    selected = build(house.vault, house.cache, wanted, found)
-    messages = _messages(job, instructions, selected.context.passages)
+    selected = _built(house, wanted, found)
+    messages = _messages(job, instructions, told, found.snapshot, selected.context.passages)
     usage = {
         "prompt_tokens": _tokens(messages, counter) if decision else 0,
         "prompt_eval_count": None,
@@ -626,6 +629,13 @@ def _prepare(job: _Job, decision: Decision | None, counter: Counter) -> _Ready:
     }
     matter = replace(matter, context=selected.context)
     return _Ready(selected, matter, messages, usage, job.private or found.holds_private)
+
+
+def _built(house: House, wanted: Selection, found: Gathering | None = None) -> Selected:
+    selected = build(house.vault, house.cache, wanted, found, house.latest)
+    if not wanted.fresh:
+        house.rates.count("context", hit=selected.cached)
+    return selected
 
 
 def _tokens(messages: Sequence[Message], counter: Counter) -> int:
@@ -683,7 +693,14 @@ def _matter(job: _Job, ready: Gathering) -> Matter:
     return Matter(ready.snapshot, ready.notes, ready.survey, _NOTHING, found, text)
 
 
-def _instructions(job: _Job, matter: Matter) -> str:
+def _facts(job: _Job, matter: Matter) -> str:
+    """What the vault says of now, for a prompt that speaks of facts; "" for one that does not."""
+    if "facts" not in job.prompt.blanks:
+        return ""
+    return f"<facts>\n{_defused(facts(matter, job.prompt.without_model))}\n</facts>"
+
+
+def _instructions(job: _Job) -> str:
     """What the model is told to do, with the person's words."""
     request, today = job.request, job.calendar.today
     earlier = job.earlier
@@ -695,9 +712,7 @@ def _instructions(job: _Job, matter: Matter) -> str:
         "selection": f"They have selected this text:\n<selection>\n{_defused(request.selection)}\n</selection>"
         if request.selection
         else "",
-        "facts": f"<facts>\n{_defused(facts(matter, job.prompt.without_model))}\n</facts>"
-        if "facts" in job.prompt.instructions
-        else "",
+        "facts": "the facts above",
         "earlier": f"Earlier they asked:\n{earlier.question}\nand were answered:\n{earlier.answer}" if earlier else "",
         "language": f"Answer in {language}."
         if language
@@ -706,12 +721,19 @@ def _instructions(job: _Job, matter: Matter) -> str:
     return "\n".join(_paragraphs(job.prompt.render(blanks)))
 
 
-def _messages(job: _Job, instructions: str, passages: Sequence[Passage] = ()) -> tuple[Message, ...]:
-    """The shared preamble, the passages in their stable order, instructions and question last (KV prefix reuse)."""
-    notes = "\n".join(_fenced(passage.path, passage.heading, passage.text) for passage in passages)
+def _messages(
+    job: _Job, instructions: str, told: str, snapshot: Snapshot, passages: Sequence[Passage] = ()
+) -> tuple[Message, ...]:
+    """The shared preamble, the passages in their stable order, instructions and question last (KV prefix reuse).
+
+    The facts stand before the days: they change less often than these.
+    """
+    days = days_begin(passages, snapshot)
+    notes = [_fenced(passage.path, passage.heading, passage.text) for passage in passages]
+    data = "\n".join(filter(None, (*notes[:days], told, *notes[days:])))
     return (
         Message("system", job.house.preamble),
-        Message("user", f"{notes}\n\n{instructions}" if notes else instructions),
+        Message("user", f"{data}\n\n{instructions}" if data else instructions),
     )
 
 
@@ -782,9 +804,12 @@ async def _generate(job: _Job, decision: Decision, ready: _Ready, gate: Gate) ->
     runner = repr(house.fleet.profile.runners.get(decision.runner))
     key = f"answer:{digest(_ANSWER_SCHEMA, sent, decision.model, decision.num_ctx, answer_tokens, runner)}"
     kept = None if job.request.fresh else await asyncio.to_thread(house.cache.get, key)
-    if isinstance(kept, dict) and isinstance(kept.get("text"), str):
-        usage |= {name: count for name in _COUNTS if isinstance(count := kept.get(name), int)}
-        _say(job, gate.feed(kept["text"]) + gate.finish())
+    before = kept if isinstance(kept, dict) and isinstance(kept.get("text"), str) else None
+    if not job.request.fresh:
+        house.rates.count("answer", hit=before is not None)
+    if before is not None:
+        usage |= {name: count for name in _COUNTS if isinstance(count := before.get(name), int)}
+        _say(job, gate.feed(before["text"]) + gate.finish())
         return True
     raw: list[str] = []
     final: Usage | None = None
@@ -862,6 +887,8 @@ async def _finish(job: _Job, ready: _Ready, decision: Decision | None, gate: Gat
         job.findings.append(_notice("no_recent_notes", ready.matter.survey.late, hint))
     job.findings += [one.as_dict() for one in ready.matter.findings]
     job.findings += _out_of_scope(job.request, selected)
+    if selected.gathering.is_missing_likeness:
+        job.degraded.append("embeddings")
     if job.edits:
         filed = await asyncio.to_thread(_file, job)
         if filed:
@@ -894,18 +921,27 @@ async def build_context(house: House, request: Request) -> dict[str, Any]:
         context.query.QueryError: a scope that cannot be read.
     """
     began = time.perf_counter()
+    note = _open_note(house, request.note)
     wanted = Selection(
         text=request.text,
-        gather=_shares(request.gather) if request.gather else _DEFAULT_GATHER,
+        gather=_shares(request.gather) if request.gather else DEFAULT_GATHER,
         budget=request.budget_tokens or _DEFAULT_BUDGET,
         counter=BYTES4,
         scope=scope(request.scope),
         calendar=_calendar(house, request),
-        open_note=_open_note(house, request.note),
+        open_note=note,
         fresh=request.fresh,
+        vectors=house.vectors_for(private=bool(note) and house.vault.snapshot.notes[note].private),
     )
-    selected = await asyncio.to_thread(build, house.vault, house.cache, wanted)
-    context = selected.context
+    # Without a thread when nothing has to be waited for: two changes of threads are half of what it then takes.
+    given, findings, cached = at_hand(house.vault, wanted, house.latest), [], True
+    if given is None:
+        selected = await asyncio.to_thread(_built, house, wanted)
+        findings, cached = _out_of_scope(request, selected), selected.cached
+        given = selected.context, selected.receipt
+    else:
+        house.rates.count("context", hit=True)
+    context, told = given
     return {
         "passages": [
             {
@@ -914,6 +950,7 @@ async def build_context(house: House, request: Request) -> dict[str, Any]:
                 "text": p.text,
                 "tokens": p.tokens,
                 "score": round(p.score, 6),
+                "rank": p.rank,
                 "why": p.why,
                 "via": p.via,
             }
@@ -923,9 +960,9 @@ async def build_context(house: House, request: Request) -> dict[str, Any]:
         "cut": [{"path": c.path, "heading": c.heading, "tokens": c.tokens, "why": c.why} for c in context.cut],
         "tokens": context.tokens,
         "budget_tokens": context.budget,
-        "receipt": selected.receipt["receipt"],
-        "findings": _out_of_scope(request, selected),
-        "cached": selected.cached,
+        "receipt": told["receipt"],
+        "findings": findings,
+        "cached": cached,
         "timings": {"total_ms": round((time.perf_counter() - began) * 1000, 1)},
     }
 

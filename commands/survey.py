@@ -111,6 +111,12 @@ def is_template(snapshot: Snapshot, path: str) -> bool:
     return path.removesuffix(".md") in named
 
 
+def is_daily(snapshot: Snapshot, path: str) -> bool:
+    """Whether a path is that of a note of a day, by the vault's own settings."""
+    period = snapshot.settings.period(path)
+    return period is not None and period[0] == "daily"
+
+
 def _recent(
     snapshot: Snapshot, notes: Mapping[str, Note], today: date, days: int
 ) -> tuple[tuple[tuple[Note, date], ...], str]:
@@ -200,8 +206,7 @@ def _changed(
     found: list[tuple[float, Note, str]] = []
     first = calendar.today - timedelta(days=days - 1)
     for path, note in notes.items():
-        period = snapshot.settings.period(path)
-        if period and period[0] == "daily":
+        if is_daily(snapshot, path):
             continue
         seen = snapshot.changed_at.get(path, 0.0)
         day = dated(snapshot, note)

@@ -1,11 +1,17 @@
 """Packs passages into a token budget and keeps the reason for each: the Context and its receipt."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from context.cache import digest
 from context.passage import bytes4
+
+# A passage of which less than this share is new says the same as those before it; so short a one is left in peace.
+_NEW, _SHORT = 0.1, 12
+_SHINGLE = 4  # words
+_WORD = re.compile(r"\w+")
 
 # Receipts written in another form are not read: raise it when the fields change.
 RECEIPT_SCHEMA = 1
@@ -40,6 +46,7 @@ class Passage:
         partial: it was cut inside a block that alone exceeds a passage.
         private: the note is private, and so is this.
         tokens: of path, heading and text; filled by `assemble`.
+        rank: 0 for the passage that was taken first, as the best; filled by `assemble`.
     """
 
     path: str
@@ -55,10 +62,16 @@ class Passage:
     partial: bool = False
     private: bool = False
     tokens: int = 0
+    rank: int = 0
 
     def cost(self, counter: Counter) -> int:
         """Tokens of the passage as it is billed: path, heading and text."""
         return counter.count(f"{self.path}\n{self.heading}\n{self.text}")
+
+
+# What a receipt tells of a passage. Not score and rank: they change with every note that is added, and what is sent
+# does not.
+_TOLD = tuple(field.name for field in fields(Passage) if field.name not in ("text", "score", "rank", "digest"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +82,9 @@ class Cut:
     heading: str
     tokens: int
     why: str
+
+
+_CUT = tuple(field.name for field in fields(Cut))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +111,10 @@ class Context:
             "tokens": self.tokens,
             "text": digest([passage.text for passage in self.passages]),
             "passages": [
-                # Not the score: it changes with every note that is added, and what is sent does not.
-                {k: v for k, v in asdict(passage).items() if k not in ("text", "score")} | {"note": passage.digest}
-                for passage in self.passages
+                {name: getattr(passage, name) for name in _TOLD} | {"note": passage.digest} for passage in self.passages
             ],
-            "cut": [asdict(one) for one in self.cut],
+            "cut": [{name: getattr(one, name) for name in _CUT} for one in self.cut],
         }
-        for passage in body["passages"]:  # type: ignore[attr-defined]
-            del passage["digest"]
         return {"receipt": digest(body), **body}
 
 
@@ -113,12 +125,17 @@ def assemble(
     shares: Mapping[str, float],
     order: Sequence[str],
     counter: Counter = BYTES4,
+    text_of: Callable[[Passage], str] | None = None,
+    once: Collection[str] = (),
+    volatile: Collection[str] = (),
+    step: int = 1,
 ) -> Context:
     """Pack candidates into the budget.
 
     Lanes are served in the order of `shares`, which is their priority. First each lane may fill its own share of the
     budget, best score first, then what is left goes to the lanes in the same order: so no lane starves another, and no
-    room stays empty while a passage would fit it. Passages that overlap one already taken are merged into its reason.
+    room stays empty while a passage would fit it. Passages that overlap one already taken are merged into its reason;
+    neighbours in a note become one passage, which costs less and reads better.
 
     Args:
         candidates: passages of all lanes.
@@ -126,30 +143,46 @@ def assemble(
         shares: lane → part of the budget (0..1) that is kept for it, in order of priority.
         order: lanes in the order in which their passages are sent; within a lane notes stay together.
         counter: the token counter.
+        text_of: the whole text of a passage's note, as its offsets mean it; without it neighbours are not joined.
+        once: lanes that leave out what is said already, nearly word for word, by passages before it.
+        volatile: lanes whose passages often change. What the other lanes get of the rest goes by the room that these
+            take rounded up, so that a passage of theirs that grows by a few words seldom drives out another.
+        step: to which that is rounded up, in tokens.
     """
     lanes: dict[str, list[Passage]] = {lane: [] for lane in shares}
     for passage in candidates:
         lanes.setdefault(passage.lane, []).append(replace(passage, tokens=passage.cost(counter)))
     for passages in lanes.values():
         passages.sort(key=lambda passage: (-passage.score, passage.path, passage.start))
-    taken = _Taken(budget)
+    taken = _Taken(budget, counter, text_of, once)
     waiting: dict[str, list[Passage]] = {}
     for lane, passages in lanes.items():
         waiting[lane] = taken.fill(passages, int(budget * shares.get(lane, 0.0)))
     cut: list[Cut] = []
-    for passages in waiting.values():
+    for lane, passages in waiting.items():
+        rounding = -sum(one.tokens for one in taken.passages if one.lane in volatile) % step
+        taken.budget = budget if lane in volatile else budget - rounding
         left = taken.fill(passages, budget)
         cut += [Cut(one.path, one.heading, one.tokens, f"no room: {one.why}") for one in left]
-    return Context(tuple(_ordered(taken.passages, order)), tuple(cut), taken.tokens, budget, counter.id)
+    cut += [Cut(one.path, one.heading, one.tokens, f"says nothing new: {one.why}") for one in taken.repeated]
+    ranked = sorted(taken.passages, key=lambda passage: passage.rank)
+    chosen = [replace(passage, rank=rank) for rank, passage in enumerate(ranked)]
+    return Context(tuple(_ordered(chosen, order)), tuple(cut), taken.tokens, budget, counter.id)
 
 
 class _Taken:
     """The passages chosen so far."""
 
-    def __init__(self, budget: int) -> None:
+    def __init__(
+        self, budget: int, counter: Counter, text_of: Callable[[Passage], str] | None, once: Collection[str]
+    ) -> None:
         self.budget = budget
         self.tokens = 0
+        self.repeated: list[Passage] = []
+        self._counter, self._text_of, self._once = counter, text_of, once
         self._chosen: dict[str, list[Passage]] = {}
+        self._said: set[tuple[str, ...]] = set()
+        self._ranks = 0
 
     @property
     def passages(self) -> list[Passage]:
@@ -161,23 +194,69 @@ class _Taken:
         room = min(share, self.budget - self.tokens)
         for passage in passages:
             chosen = self._chosen.setdefault(passage.path, [])
-            touching = [one for one in chosen if one.start < passage.end and passage.start < one.end]
-            around = next((one for one in touching if one.start <= passage.start and passage.end <= one.end), None)
+            around = next((one for one in chosen if one.start <= passage.start and passage.end <= one.end), None)
             if around is not None:
                 chosen[chosen.index(around)] = _with_reason(around, passage)
                 continue
+            said = _shingles(passage.text) if passage.lane in self._once else set()
+            if len(said) >= _SHORT and len(said - self._said) < _NEW * len(said):
+                self.repeated.append(passage)
+                continue
+            touching = [one for one in chosen if one.start < passage.end and passage.start < one.end]
+            joined = self._joined(passage, chosen)
             # What it covers is given back: a whole section takes the place of the single line picked from it before.
-            extra = passage.tokens - sum(one.tokens for one in touching)
-            if extra > room or any(one.start < passage.start or passage.end < one.end for one in touching):
+            covers = all(passage.start <= one.start and one.end <= passage.end for one in touching)
+            options = ([joined] if joined is not None else []) + ([(passage, touching)] if covers else [])
+            taken = next((one for one in options if one[0].tokens - _tokens(one[1]) <= room), None)
+            if taken is None:
                 left.append(passage)
                 continue
-            for one in touching:
+            whole, parts = taken
+            for one in parts:
                 chosen.remove(one)
-                passage = _with_reason(passage, one)  # noqa: PLW2901 - the same passage, with the reasons of what it covers
-            chosen.append(passage)
-            self.tokens += extra
-            room -= extra
+                whole = _with_reason(whole, one)
+            chosen.append(replace(whole, rank=min((self._ranks, *(one.rank for one in parts)))))
+            self._ranks += 1
+            self._said |= said
+            self.tokens += whole.tokens - _tokens(parts)
+            room -= whole.tokens - _tokens(parts)
         return left
+
+    def _joined(self, passage: Passage, chosen: Iterable[Passage]) -> tuple[Passage, list[Passage]] | None:
+        """One passage of this and of those beside it in the note, with only blank lines between; and those."""
+        text = self._text_of(passage) if self._text_of is not None else ""
+        parts: list[Passage] = []
+        start, end, first = passage.start, passage.end, passage
+        for one in sorted(chosen, key=lambda one: one.start):
+            if one.lane != passage.lane or one.digest != passage.digest:
+                continue
+            gap = text[min(one.end, passage.end) : max(one.start, passage.start)]
+            if text and not gap.strip():
+                parts.append(one)
+                first = one if one.start < first.start else first
+                start, end = min(start, one.start), max(end, one.end)
+        if not parts:
+            return None
+        whole = replace(
+            passage,
+            heading=first.heading,
+            text=text[start:end],
+            start=start,
+            end=end,
+            score=max(passage.score, *(one.score for one in parts)),
+            partial=any(one.partial for one in (passage, *parts)),
+        )
+        return replace(whole, tokens=whole.cost(self._counter)), parts
+
+
+def _tokens(passages: Iterable[Passage]) -> int:
+    return sum(passage.tokens for passage in passages)
+
+
+def _shingles(text: str) -> set[tuple[str, ...]]:
+    """Each few words side by side (A. Broder, "On the resemblance and containment of documents", 1997)."""
+    words = _WORD.findall(text.lower())
+    return {tuple(words[at : at + _SHINGLE]) for at in range(len(words) - _SHINGLE + 1)}
 
 
 def _with_reason(passage: Passage, other: Passage) -> Passage:

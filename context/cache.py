@@ -5,6 +5,7 @@ The stores are `context.sqlite_cache` (a file, or memory) and `context.redis_cac
 """
 
 import hashlib
+import hmac
 import ipaddress
 import json
 import socket
@@ -18,7 +19,7 @@ from typing import Any, Literal, Protocol
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 TTL_SECONDS = 24 * 60 * 60
-SCHEMA = 1  # of the stored form; a value written under another number is a miss
+SCHEMA = 2  # of the stored form; a value written under another number is a miss
 MAX_TEXT = 16 << 20  # bytes of JSON: more than any model's window holds, little enough to parse at once
 MAX_PACKED = 4 << 20  # bytes stored for one value, and the most that is ever read back
 LOOPBACK = ("127.0.0.1", 6379)
@@ -45,6 +46,7 @@ class CacheStats:
         errors: Faults met; none of them reached the caller.
         last_error: The kind of the latest fault, "" if there was none. Holds no key, value, password or path.
         breaker: `closed`, `open` or `half-open` for Redis, "" for the other stores.
+        live: The store that takes values at present: for a Redis that is away, the one that stands in for it.
         entries: Values held, None where counting them is not cheap.
         bytes: Bytes they take, None where that is not cheap to know.
     """
@@ -56,6 +58,7 @@ class CacheStats:
     errors: int
     last_error: str
     breaker: str = ""
+    live: str = ""
     entries: int | None = None
     bytes: int | None = None
 
@@ -121,13 +124,17 @@ def stored_name(vault_id: str, key: str) -> bytes:
     return f"kos:{vault_id}:{key}".encode("utf-8", "surrogatepass")
 
 
-def _opening(name: bytes) -> bytes:
-    """What the stored JSON starts with: schema number and the digest of its own name."""
-    return f'[{SCHEMA},"{hashlib.sha256(name).hexdigest()}",'.encode()
+def _sealed(name: bytes, text: bytes, secret: bytes) -> bytes:
+    """The JSON that is stored: schema number, what only the holder of the secret can write (HMAC), and the value."""
+    seal = hmac.digest(secret, name + b"\0" + text, "sha256").hex()
+    return f'[{SCHEMA},"{seal}",'.encode() + text + b"]"
 
 
-def pack(name: bytes, value: Any) -> bytes:
-    """The stored form: zlib of the JSON `[schema, digest of the name, value]`.
+_BEFORE = len(_sealed(b"", b"", b"")) - 1  # bytes before the value
+
+
+def pack(name: bytes, value: Any, secret: bytes = b"") -> bytes:
+    """The stored form: zlib of the JSON `[schema, seal, value]`; the seal is of the name and the value.
 
     Raises:
         ValueError: The value is not JSON or too large; the message does not show it.
@@ -138,7 +145,7 @@ def pack(name: bytes, value: Any) -> bytes:
         text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as fault:
         raise ValueError("a value that is not JSON") from fault
-    body = _opening(name) + text.encode("utf-8", "surrogatepass") + b"]"
+    body = _sealed(name, text.encode("utf-8", "surrogatepass"), secret)
     # Level 1: higher levels cost several times the time for a fifth of the size.
     packed = zlib.compress(body, 1)
     if len(body) > MAX_TEXT or len(packed) > MAX_PACKED:
@@ -146,23 +153,25 @@ def pack(name: bytes, value: Any) -> bytes:
     return packed
 
 
-def unpack(name: bytes, packed: bytes) -> Any | None:
-    """The value of a stored form, or None if it is anything but what `pack` made for this name.
+def unpack(name: bytes, packed: bytes, secret: bytes = b"") -> Any | None:
+    """The value of a stored form, or None if it is anything but what `pack` made for this name with this secret.
 
     Whoever can write to the store may have left anything there, so the size is bounded before it is unfolded and the
-    schema and name are compared before it is parsed.
+    seal is compared before it is parsed.
     """
     if len(packed) > MAX_PACKED:
         return None
     try:
         stream = zlib.decompressobj()
         body = stream.decompress(packed, MAX_TEXT + 1)
-        if not stream.eof or stream.unused_data or len(body) > MAX_TEXT or not body.startswith(_opening(name)):
+        if not stream.eof or stream.unused_data or len(body) > MAX_TEXT:
             return None
-        parsed = json.loads(body.decode("utf-8", "surrogatepass"))
+        text = body[_BEFORE:-1]
+        if not hmac.compare_digest(body, _sealed(name, text, secret)):
+            return None
+        return json.loads(text.decode("utf-8", "surrogatepass"))
     except (zlib.error, ValueError, RecursionError):
         return None
-    return parsed[2] if len(parsed) == 3 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +260,7 @@ def open_cache(
     *,
     vault_id: str,
     path: Path | None,
+    secret: bytes = b"",
     ttl_seconds: int = TTL_SECONDS,
     loopback: tuple[str, int] = LOOPBACK,
     is_local: Callable[[str], bool] = is_loopback,
@@ -262,6 +272,7 @@ def open_cache(
         vault_id: Keeps the keys of one vault apart: `kos:<vault id>:`.
         path: The SQLite file: the store itself, or what stands in for Redis and keeps private values. None keeps in
             memory what would lie there.
+        secret: Of this installation. Who writes to the store without knowing it cannot make us believe a value.
         ttl_seconds: How long a value is kept.
         loopback: Where `auto` looks for a Redis.
         is_local: Whether private values may go to a Redis on this host. A Unix socket is always local.
@@ -278,11 +289,11 @@ def open_cache(
     if wanted == "auto":
         wanted = Address(*loopback) if answers_ping(loopback) else "sqlite"
     if wanted == "memory":
-        return SqliteCache(None, vault_id=vault_id, ttl_seconds=ttl_seconds)
-    file = SqliteCache(path, vault_id=vault_id, ttl_seconds=ttl_seconds)
+        return SqliteCache(None, vault_id=vault_id, secret=secret, ttl_seconds=ttl_seconds)
+    file = SqliteCache(path, vault_id=vault_id, secret=secret, ttl_seconds=ttl_seconds)
     if not isinstance(wanted, Address):
         return file
     from context.redis_cache import RedisCache  # noqa: PLC0415 - costs a third of a second; few vaults use it
 
     shared = not wanted.path and not is_local(wanted.host)
-    return RedisCache(wanted, vault_id=vault_id, ttl_seconds=ttl_seconds, local=file, shared=shared)
+    return RedisCache(wanted, vault_id=vault_id, secret=secret, ttl_seconds=ttl_seconds, local=file, shared=shared)

@@ -1,18 +1,17 @@
 """Chunks: the pieces of a note that full-text search finds, each with the words it is found by."""
 
-import re
 from collections.abc import Iterable
 
 from msgspec import Struct
 
-from context.names import base_of
-from context.note import UNSPACED, Note
+from context.names import base_of, folder_of
+from context.note import Note
 from context.passage import bytes4, cut
+from context.words import spaced
 
-# The unit that is searched: small pieces rank better than whole notes (measured: whole notes lose 18 to 30 points).
-CHUNK_TOKENS = 400
-# Scripts written without blanks: each character is indexed as a word of its own and searched as a phrase.
-_UNSPACED = re.compile(f"([{UNSPACED}])")
+# The unit that is searched: small pieces rank better than large ones, and a paragraph is not torn (docs/benchmarks.md).
+CHUNK_TOKENS = 150
+BLOCK_TOKENS = 400
 _MOST_VALUES = 1000
 
 
@@ -23,7 +22,7 @@ class Chunk(Struct, frozen=True, array_like=True, gc=False):
         start, stop: where it stands in the note's text, in characters.
         heading: the heading path above it, joined by " > ".
         title, body, properties: its words: name and aliases of the note, its own text, and (in the first piece of a
-            note alone) what the properties say.
+            note alone) its name again, and what the properties, the tags and the folder say.
     """
 
     start: int
@@ -34,16 +33,11 @@ class Chunk(Struct, frozen=True, array_like=True, gc=False):
     properties: str
 
 
-def spaced(text: str) -> str:
-    """Text with blanks around each character of a script that is written without them."""
-    return text if text.isascii() else _UNSPACED.sub(r" \1 ", text)
-
-
 def chunks(note: Note, text: str) -> list[Chunk]:
     """The chunks of a note; one without text is still found by its name and properties."""
     title = spaced(" ".join((base_of(note.path), *note.aliases)))
-    about = spaced(_words_of(note.properties.values()) + " " + " ".join(note.tags))
-    pieces = cut(note, text, limit=CHUNK_TOKENS, count=bytes4) if note.is_text else []
+    about = spaced(" ".join((title, _words_of([note.properties]), *note.tags, folder_of(note.path).replace("/", " "))))
+    pieces = cut(note, text, limit=BLOCK_TOKENS, count=bytes4, pack=CHUNK_TOKENS) if note.is_text else []
     if not pieces:
         return [Chunk(note.body, note.body, "", title, "", about)]
     return [
@@ -60,6 +54,7 @@ def _words_of(values: Iterable[object]) -> str:
         if isinstance(value, str):
             words.append(value)
         elif isinstance(value, dict):
+            words.extend(map(str, value))
             waiting.extend(value.values())
         elif isinstance(value, list):
             waiting.extend(value)

@@ -7,8 +7,8 @@ from functools import lru_cache
 
 from context.maps import Member
 from context.names import base_of
-from context.search import stem, words
 from context.vault import Snapshot
+from context.words import stem, words
 
 # What a word says by where it stands: in the name of the member, in the headings above it, in the name of the map
 # (which goes for all its members alike) or in the member's line.

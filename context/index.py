@@ -1,5 +1,6 @@
-"""The index of a vault on disk: parsed notes, their links and full-text search, in one SQLite file that may be lost."""
+"""The index of a vault on disk: parsed notes and links in SQLite, the words of chunks beside them; it may be lost."""
 
+import json
 import os
 import sqlite3
 import threading
@@ -12,31 +13,31 @@ from zlib import crc32
 
 from msgspec import MsgspecError, Struct, msgpack
 
-from context.chunk import Chunk, spaced
+from context.chunk import Chunk
+from context.fulltext import FullText, discard
 from context.note import Note
+from context.words import Asked
 
 # Raised when the tables or what is parsed into them change: an older index is then rebuilt.
-SCHEMA = 3
+SCHEMA = 4
 
 _TABLES = """
-CREATE TABLE note(id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE, row BLOB NOT NULL, sum INTEGER NOT NULL);
-CREATE TABLE chunk(id INTEGER PRIMARY KEY, note INTEGER NOT NULL, start INTEGER NOT NULL, stop INTEGER NOT NULL,
-                   heading TEXT NOT NULL);
+CREATE TABLE note(id INTEGER PRIMARY KEY AUTOINCREMENT, path TEXT NOT NULL UNIQUE, row BLOB NOT NULL,
+                  sum INTEGER NOT NULL);
+CREATE TABLE chunk(id INTEGER PRIMARY KEY AUTOINCREMENT, note INTEGER NOT NULL, start INTEGER NOT NULL,
+                   stop INTEGER NOT NULL, heading TEXT NOT NULL);
 CREATE INDEX chunk_note ON chunk(note);
-CREATE VIRTUAL TABLE words USING fts5(title, heading, body, properties,
-                                   tokenize='porter unicode61 remove_diacritics 2');
+CREATE TABLE unworded(note INTEGER PRIMARY KEY);
 CREATE TABLE ran(command TEXT PRIMARY KEY, at REAL NOT NULL);
 CREATE TABLE made_with(options TEXT NOT NULL);
 CREATE TABLE files(digest TEXT NOT NULL);
 """
-# Words are gathered up to so many bytes before they are written, while a whole vault is indexed: fewer, larger runs.
-_FILL_BYTES = 64 << 20
-_USUAL_BYTES = 1 << 20  # SQLite's own default
+# What is kept of the file in memory while a whole vault is indexed, in bytes.
+_FILL_BYTES = 16 << 20
 # From so many bytes on, the log of changes is brought into the file.
 _LOG_BYTES = 4 << 20
-# What is joined at once of full text, in pages of 4 KiB: some milliseconds.
-_STEP_PAGES = 64
-_PAUSE_SECONDS = 0.002
+# File and full text are compared so often before they count as not of one index, with a pause between, in seconds.
+_LOOKS, _LOOK_SECONDS = 4, 0.05
 # Faults that a new file would meet as well: another process holds it, it may not be written, the disk is full.
 _NOT_OURS = frozenset(
     {
@@ -49,8 +50,6 @@ _NOT_OURS = frozenset(
         sqlite3.SQLITE_FULL,
     }
 )
-# bm25 weights of title, heading, body, properties: a word in the title says more than one in the body.
-_RANK = "bm25(words, 4.0, 2.0, 1.0, 1.5)"
 
 
 class Row(Struct, frozen=True, array_like=True, gc=False):
@@ -89,19 +88,31 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A chunk found by words: where it stands in its note and how well it fits (higher is better)."""
+    """A chunk found by words: where it stands in its note and how well it fits (higher is better).
+
+    Attributes:
+        path, start, end, heading: its place; the offsets are in characters.
+        score: within one search.
+        number: of the chunk; the chunks of a note have numbers that follow each other.
+        why, via: what led to it, and from which note.
+    """
 
     path: str
     start: int
     end: int
     heading: str
     score: float
+    number: int = 0
+    why: str = ""
+    via: str = ""
 
 
 class Index:
-    """One SQLite file. All methods are safe to call from several threads; each holds the connection for its length.
+    """One SQLite file, and the folder of its full text. All methods are safe to call from several threads.
 
-    Nothing in it is precious: a damaged, foreign or older file is removed and built again from the vault.
+    Nothing in it is precious: a damaged, foreign or older one is removed and built again from the vault. What full text
+    still holds of a chunk that is gone is never found, since its number is of no chunk any more; what it does not hold
+    yet after a fault is remembered by the file.
     """
 
     def __init__(self, path: Path | None, *, made_with: str = "") -> None:
@@ -115,7 +126,13 @@ class Index:
         self._path = path
         self._made_with = made_with
         self.fresh = False
+        self._unworded = False  # words were written that full text does not find yet
         self._db = self._open()
+
+    @property
+    def _folder(self) -> Path | None:
+        """Where full text lies."""
+        return self._path.with_suffix(".text") if self._path else None
 
     def _open(self) -> sqlite3.Connection:
         for _ in range(2):
@@ -140,8 +157,8 @@ class Index:
                 _settle(db)
             if db.execute("SELECT options FROM made_with").fetchone() != (self._made_with,):
                 raise sqlite3.DatabaseError("an index made with other options")
-            # FTS5 keeps its own shadow tables: a broken one is only seen when asked.
-            db.execute("SELECT rowid FROM words WHERE words MATCH 'probe' LIMIT 1").fetchone()
+            self._words = FullText(self._folder, fresh=self.fresh)
+            _mend(db, self._words)
         except BaseException:
             db.close()
             raise
@@ -165,12 +182,16 @@ class Index:
         if self._path is not None:
             for suffix in ("", "-wal", "-shm"):
                 Path(f"{self._path}{suffix}").unlink(missing_ok=True)
+        if self._folder is not None:
+            discard(self._folder)
 
     def rebuild(self, error: sqlite3.DatabaseError) -> None:
         """Begin an empty index after an error: damage is thrown away, what is not ours or not to be written is left."""
         with self._lock:
             with suppress(sqlite3.Error):
                 self._db.close()
+            self._words.close()
+            self._unworded = False
             self._give_up(error)
             self._db = self._open()
 
@@ -211,18 +232,14 @@ class Index:
             sqlite3.DatabaseError: the disk is full, or the like; call `rebuild`.
         """
         with self._lock:
-            self._buffer(_FILL_BYTES)
             self._db.execute("BEGIN")
         for batch in batches:
             with self._lock:
-                self._add(batch)
+                self._add(batch, whole_vault=True)
         with self._lock:
+            self._words.commit(rest=True)
             self._db.execute("INSERT INTO files VALUES(?)", (files,))
             self._db.execute("COMMIT")
-            self._buffer(_USUAL_BYTES)
-            # Pieces are joined by `tidy`, not in the midst of a change.
-            self._db.execute("INSERT INTO words(words, rank) VALUES('automerge', 0)")
-            self._db.execute("INSERT INTO words(words, rank) VALUES('crisismerge', 500)")
             if self._path is not None:
                 _sync(self._path)
             self._db.execute(f"PRAGMA user_version={SCHEMA}")
@@ -246,10 +263,11 @@ class Index:
         with self._lock:
             self._db.execute("BEGIN IMMEDIATE")
             try:
-                self._drop(gone)
+                touched = self._drop(gone)
                 for batch in batches:
-                    self._drop(entry.row.note.path for entry in batch)
-                    self._add(batch)
+                    touched += self._drop(entry.row.note.path for entry in batch)
+                    touched += self._add(batch)
+                self._db.executemany("INSERT INTO unworded VALUES(?)", [(note,) for note in touched])
                 for row in kept:
                     packed = _encode(row)
                     self._db.execute(
@@ -258,77 +276,174 @@ class Index:
                 self._db.execute("UPDATE files SET digest=?", (files,))
             except BaseException:
                 self._db.execute("ROLLBACK")
+                self._words.rollback()
                 raise
             self._db.execute("COMMIT")
+            self._unworded = True
+
+    def _worded(self) -> FullText:
+        """Full text with all that was written. Its commit takes as long as a hundred changes, so many share one.
+
+        After a fault before it those notes are read again: see `_mend`.
+        """
+        if self._unworded:
+            self._words.commit()
+            self._db.execute("DELETE FROM unworded")
+            self._unworded = False
+        return self._words
 
     def tidy(self, is_enough: Callable[[], bool]) -> None:
-        """Do in small steps what changes leave to do later: join the pieces of full text, shorten the log of changes.
-
-        SQLite would do it in the midst of some change, which then takes half a second at 10,000 notes. Others come in
-        between two steps.
+        """Make the words of changed notes last, and shorten the log of changes.
 
         Args:
-            is_enough: whether to leave the rest for another time, asked before each step.
+            is_enough: whether to leave the log for another time.
         """
         with suppress(sqlite3.Error, OSError):
-            while not self.fresh and not is_enough() and self._join():
-                time.sleep(_PAUSE_SECONDS)  # a lock that is taken again at once starves those who wait for it
+            with self._lock:
+                self._worded()
             path = self._path
             if path is not None and not is_enough() and Path(f"{path}-wal").stat().st_size > _LOG_BYTES:
                 # A connection of its own: that of everybody else is free meanwhile.
                 with closing(sqlite3.connect(path, timeout=1.0)) as db:
                     db.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
-    def _join(self) -> bool:
-        """One step of joining pieces of full text; whether there was any (SQLite docs, FTS5, "The 'merge' Command")."""
-        with self._lock:
-            before = self._db.total_changes
-            self._db.execute("INSERT INTO words(words, rank) VALUES('merge', ?)", (_STEP_PAGES,))
-            return self._db.total_changes - before > 1
-
-    def _drop(self, paths: Iterable[str]) -> None:
+    def _drop(self, paths: Iterable[str]) -> list[int]:
+        """Take out notes, and give their numbers."""
+        dropped: list[int] = []
         for path in paths:
             found = self._db.execute("SELECT id FROM note WHERE path=?", (path,)).fetchone()
             if found:
-                self._db.execute("DELETE FROM words WHERE rowid IN (SELECT id FROM chunk WHERE note=?)", found)
+                dropped += found
                 self._db.execute("DELETE FROM chunk WHERE note=?", found)
                 self._db.execute("DELETE FROM note WHERE id=?", found)
+        self._words.drop(dropped)
+        return dropped
 
-    def _add(self, batch: Sequence[Entry]) -> None:
-        (note_id,) = self._db.execute("SELECT coalesce(max(id), 0) FROM note").fetchone()
-        (chunk_id,) = self._db.execute("SELECT coalesce(max(id), 0) FROM chunk").fetchone()
+    def _add(self, batch: Sequence[Entry], *, whole_vault: bool = False) -> list[int]:
+        """Add notes, and give their numbers. No number is given twice, also when its note is gone."""
+        last = dict(self._db.execute("SELECT name, seq FROM sqlite_sequence").fetchall())
+        note_id, chunk_id = last.get("note", 0), last.get("chunk", 0)
         notes: list[tuple[object, ...]] = []
         spans: list[tuple[object, ...]] = []
-        words: list[tuple[object, ...]] = []
         for entry in batch:
             note_id += 1
             packed = _encode(entry.row)
             notes.append((note_id, entry.row.note.path, packed, crc32(packed)))
-            for piece in entry.chunks:
-                chunk_id += 1
-                spans.append((chunk_id, note_id, piece.start, piece.stop, piece.heading))
-                words.append((chunk_id, piece.title, spaced(piece.heading), piece.body, piece.properties))
+            numbers = range(chunk_id + 1, chunk_id + 1 + len(entry.chunks))
+            spans += [
+                (n, note_id, one.start, one.stop, one.heading) for n, one in zip(numbers, entry.chunks, strict=True)
+            ]
+            self._words.add(note_id, zip(numbers, entry.chunks, strict=True), whole_vault=whole_vault)
+            chunk_id = numbers.stop - 1
         self._db.executemany("INSERT INTO note VALUES(?,?,?,?)", notes)
         self._db.executemany("INSERT INTO chunk VALUES(?,?,?,?,?)", spans)
-        self._db.executemany("INSERT INTO words(rowid, title, heading, body, properties) VALUES(?,?,?,?,?)", words)
+        return list(range(note_id + 1 - len(batch), note_id + 1))
 
-    def _buffer(self, size: int) -> None:
-        self._db.execute("INSERT INTO words(words, rank) VALUES('hashsize', ?)", (size,))
+    def search(self, asked: Asked, limit: int, paths: Iterable[str] | None = None) -> list[Hit]:
+        """The chunks that fit what is asked, best first.
 
-    def search(self, match: str, limit: int) -> list[Hit]:
-        """The chunks that fit an FTS5 expression, best first.
+        Args:
+            asked: any of its words will do.
+            limit: how many.
+            paths: the only notes looked at; None for all.
 
         Raises:
-            sqlite3.OperationalError: the expression is not one (see `context.search`, which makes them).
+            sqlite3.DatabaseError: the index is damaged; call `rebuild`.
         """
         with self._lock:
-            rows = self._db.execute(
-                f"SELECT note.path, chunk.start, chunk.stop, chunk.heading, -{_RANK} FROM words "  # noqa: S608 - constants only
-                "JOIN chunk ON chunk.id = words.rowid JOIN note ON note.id = chunk.note "
-                f"WHERE words MATCH ? ORDER BY {_RANK}, note.path, chunk.start LIMIT ?",
-                (match, limit),
+            notes = None if paths is None else self._notes(paths)
+            return self._places(self._worded().search(asked, limit, notes))
+
+    def holding(self, phrases: Iterable[str], limit: int, *, stemmed: bool = False) -> list[list[int]]:
+        """For each phrase the numbers of the chunks that hold its words side by side, at most `limit`.
+
+        Args:
+            phrases: words.
+            limit: of numbers for each.
+            stemmed: other words of their stems will do.
+
+        Raises:
+            sqlite3.DatabaseError: the index is damaged; call `rebuild`.
+        """
+        with self._lock:
+            words = self._worded()
+        return [words.holding(phrase, limit, stemmed=stemmed) for phrase in phrases]
+
+    def places(self, numbers: Iterable[int]) -> list[Hit]:
+        """Chunks by their numbers, without scores; those that are gone are left out."""
+        with self._lock:
+            return self._places([(number, 0.0) for number in numbers])
+
+    @property
+    def size(self) -> int:
+        """How many chunks there are."""
+        return self._words.size
+
+    @property
+    def state(self) -> str:
+        """What searches depend on beside the notes: two of the same question in one state give the same.
+
+        A word counts as more or less rare by chunks that are gone, until they are cleared away. "" while words wait to
+        be found, or somebody else is at the index: it waits for nobody.
+        """
+        if not self._lock.acquire(blocking=False):
+            return ""
+        try:
+            if self._unworded or self.fresh:
+                return ""
+            last = self._db.execute("SELECT name, seq FROM sqlite_sequence ORDER BY name").fetchall()
+            return f"{last} {self._words.weight}"
+        finally:
+            self._lock.release()
+
+    def settle(self) -> str:
+        """Bring all words that were written into full text, and give its state."""
+        with self._lock:
+            self._worded()
+            return self.state
+
+    def frequency(self, word: str) -> float:
+        """In which part of all chunks a word stands, in 0..1; of several words the rarest counts.
+
+        Raises:
+            sqlite3.DatabaseError: the index is damaged; call `rebuild`.
+        """
+        return self._words.frequency(word) / max(1, self._words.size)
+
+    def beginnings(self, paths: Iterable[str]) -> list[Hit]:
+        """The first chunk of each of these notes, without a score."""
+        with self._lock:
+            ids = self._notes(paths)
+            found = self._db.execute(
+                "SELECT min(id), 0.0 FROM chunk WHERE note IN (SELECT value FROM json_each(?)) GROUP BY note",
+                (json.dumps(ids),),
             ).fetchall()
-        return [Hit(*row) for row in rows]
+            return self._places(found)
+
+    def chunk_at(self, path: str, offset: int) -> list[Hit]:
+        """The chunk of a note that holds an offset, in characters, or ends before it; none when it has none."""
+        with self._lock:
+            found = self._db.execute(
+                "SELECT chunk.id, 0.0 FROM chunk JOIN note ON note.id = chunk.note "
+                "WHERE note.path = ? ORDER BY chunk.start > ?, abs(chunk.start - ?) LIMIT 1",
+                (path, offset, offset),
+            ).fetchall()
+            return self._places(found)
+
+    def _notes(self, paths: Iterable[str]) -> list[int]:
+        found = self._db.execute(
+            "SELECT id FROM note WHERE path IN (SELECT value FROM json_each(?))", (json.dumps(list(paths)),)
+        )
+        return [number for (number,) in found]
+
+    def _places(self, found: Sequence[tuple[int, float]]) -> list[Hit]:
+        rows = self._db.execute(
+            "SELECT chunk.id, note.path, chunk.start, chunk.stop, chunk.heading "
+            "FROM chunk JOIN note ON note.id = chunk.note WHERE chunk.id IN (SELECT value FROM json_each(?))",
+            (json.dumps([number for number, _ in found]),),
+        ).fetchall()
+        places = {number: place for number, *place in rows}
+        return [Hit(*places[number], score, number) for number, score in found if number in places]  # type: ignore[call-arg]
 
     def last_run(self, command: str) -> float | None:
         """When a command last ended well, in seconds since the epoch; None when it never ran."""
@@ -346,6 +461,9 @@ class Index:
     def close(self) -> None:
         """Close the file."""
         with self._lock:
+            with suppress(sqlite3.Error):
+                self._worded()
+            self._words.close()
             self._db.close()
 
 
@@ -356,6 +474,33 @@ def _settle(db: sqlite3.Connection) -> None:
     db.execute("PRAGMA synchronous=NORMAL")
     db.execute("PRAGMA wal_autocheckpoint=0")  # it may take half a second; see `tidy`
     db.execute("PRAGMA cache_size=-2000")  # SQLite's own default
+
+
+def _mend(db: sqlite3.Connection, words: FullText) -> None:
+    """Bring file and full text together after a fault between the two: notes whose words it lost count as not seen.
+
+    Raises:
+        sqlite3.DatabaseError: they are not of one index.
+    """
+    for _ in range(_LOOKS):
+        db.execute("BEGIN")
+        unworded = [number for (number,) in db.execute("SELECT note FROM unworded")]
+        (chunks,) = db.execute("SELECT count(*) FROM chunk").fetchone()
+        db.execute("COMMIT")
+        if unworded:
+            words.drop(unworded)  # not while another process still writes them: it holds the only writer
+            words.commit()
+            db.execute("BEGIN IMMEDIATE")
+            db.execute("DELETE FROM chunk WHERE note IN (SELECT note FROM unworded)")
+            db.execute("DELETE FROM note WHERE id IN (SELECT note FROM unworded)")
+            db.execute("DELETE FROM unworded")
+            db.execute("COMMIT")
+            continue
+        words.reload()
+        if chunks == words.size:
+            return
+        time.sleep(_LOOK_SECONDS)  # another process may have written between the two
+    raise sqlite3.DatabaseError("full text of another index")
 
 
 def _sync(path: Path) -> None:

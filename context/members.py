@@ -1,8 +1,10 @@
 """What a map gathers: by its links, its queries and bases, and by what other notes say of themselves."""
 
+import re
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 
 from context import bases, dataview
 from context.calendar import Calendar
@@ -18,6 +20,8 @@ _BELONGS = frozenset(
 )
 # A query may match a whole vault; a map of more is no map of anything.
 _MOST_MEMBERS = 5_000
+# A query that asks for the hour: with any of these words it is taken for one. The day is asked for by others.
+_HOURLY = re.compile(r"\bnow\b", re.IGNORECASE)
 # CPU seconds that the queries of one map may take in all; what comes after is not evaluated.
 _SECONDS = 3.0
 
@@ -39,26 +43,40 @@ class Unsupported:
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """All that a map gathers, each file once, under the first section that names it; and what could not be told."""
+    """All that a map gathers, each file once, under the first section that names it; and what could not be told.
+
+    Attributes:
+        members: the files.
+        unsupported: the queries that are not evaluated here.
+        at: the instant this holds for, when a query asks for the hour; None: it holds all day.
+    """
 
     members: tuple[Member, ...]
     unsupported: tuple[Unsupported, ...] = ()
+    at: datetime | None = None
 
 
 class Members:
-    """What the maps of one snapshot gather on one day. Each map is evaluated once, when it is first asked for."""
+    """What the maps of one snapshot gather. Each is evaluated when it is first asked for.
 
-    def __init__(self, snapshot: Snapshot, calendar: Calendar) -> None:
+    Args:
+        snapshot: the vault.
+        calendar: the person's present.
+        known: what was evaluated of this snapshot on this day in this zone; it is added to.
+    """
+
+    def __init__(self, snapshot: Snapshot, calendar: Calendar, known: dict[str, Gathered] | None = None) -> None:
         self.snapshot = snapshot
         self.calendar = calendar
-        self._known: dict[str, Gathered] = {}
+        self._known = {} if known is None else known
 
     def of(self, path: str) -> Gathered:
         """What a map gathers; nothing for a path that is no note."""
-        if path not in self._known:
+        found = self._known.get(path)
+        if found is None or found.at not in (None, self.calendar.now):
             note = self.snapshot.notes.get(path)
-            self._known[path] = self._gathered(note) if note else Gathered(())
-        return self._known[path]
+            found = self._known[path] = self._gathered(note) if note else Gathered(())
+        return found
 
     def _gathered(self, note: Note) -> Gathered:
         found: dict[str, Member] = {}
@@ -68,7 +86,16 @@ class Members:
                 unsupported.append(one)
             elif one.path != note.path and len(found) < _MOST_MEMBERS:
                 found.setdefault(one.path, one)
-        return Gathered(tuple(found.values()), tuple(unsupported))
+        hourly = any(_HOURLY.search(source) for source in self._sources(note))
+        return Gathered(tuple(found.values()), tuple(unsupported), self.calendar.now if hourly else None)
+
+    def _sources(self, note: Note) -> Iterator[str]:
+        """The queries of a note, those of the bases it embeds as well."""
+        yield from (query.source for query in note.queries)
+        for link in note.links:
+            path = self.snapshot.names.resolve(link.target, note.path) if link.target.endswith(".base") else None
+            base = self.snapshot.notes.get(path or "")
+            yield from (query.source for query in base.queries) if base else ()
 
     def _told(self, note: Note) -> Iterator[Member | Unsupported]:
         """Links in properties, then what stands in the text in its order, then the notes that say they belong here."""
@@ -142,10 +169,9 @@ class Members:
 
 
 def members_of(snapshot: Snapshot, calendar: Calendar) -> Members:
-    """The members of a snapshot's maps on the calendar's day, worked out once for all who ask."""
-    key = f"members {calendar.today}"
-    known: Members = snapshot.kept.setdefault(key, Members(snapshot, calendar))
-    return known
+    """The members of a snapshot's maps; what holds all day is worked out once for all who ask."""
+    key = f"members {calendar.today} {calendar.now.tzinfo}"
+    return Members(snapshot, calendar, snapshot.kept.setdefault(key, {}))
 
 
 def _place(one: Link | QueryBlock) -> tuple[bool, int]:

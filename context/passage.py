@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -13,6 +14,13 @@ PASSAGE_TOKENS = 2000
 
 _FENCE = re.compile(r"[ \t>]*(?:[-*+][ \t]+|\d{1,9}[.)][ \t]+)?(`{3,}|~{3,})")
 _ITEM = re.compile(r"(?:[-*+]|\d{1,9}[.)])[ \t]")
+
+
+class _Limits(NamedTuple):
+    """Tokens that stay together, and those of the longest single block."""
+
+    pack: int
+    block: int
 
 
 class Piece(Struct, frozen=True):
@@ -41,6 +49,7 @@ def cut(
     limit: int = PASSAGE_TOKENS,
     count: Callable[[str], int] = bytes4,
     properties: bool = False,
+    pack: int = 0,
 ) -> list[Piece]:
     """Cut a note into pieces of at most `limit` tokens.
 
@@ -54,8 +63,9 @@ def cut(
         limit: tokens per piece by `count`.
         count: the token counter.
         properties: let the first piece begin with the frontmatter.
+        pack: up to so many tokens stay together, where that is less than the limit: only a single block may be longer.
     """
-    return list(pieces(note, text, limit=limit, count=count, properties=properties))
+    return list(pieces(note, text, limit=limit, count=count, properties=properties, pack=pack))
 
 
 def pieces(
@@ -65,11 +75,12 @@ def pieces(
     limit: int = PASSAGE_TOKENS,
     count: Callable[[str], int] = bytes4,
     properties: bool = False,
+    pack: int = 0,
 ) -> Iterator[Piece]:
     """What `cut` gives, one by one: for those who need the first alone."""
     begin = 0 if properties else note.body
     spots = [(start, path) for start, path in heading_paths(note.headings) if start >= begin]
-    return _section(text, begin, len(text), (), spots, limit, count)
+    return _section(text, begin, len(text), (), spots, _Limits(min(pack or limit, limit), limit), count)
 
 
 def _section(
@@ -78,21 +89,21 @@ def _section(
     end: int,
     heading: tuple[str, ...],
     spots: list[tuple[int, tuple[str, ...]]],
-    limit: int,
+    limits: _Limits,
     count: Callable[[str], int],
 ) -> Iterator[Piece]:
     piece = _trim(text, start, end, heading)
     if piece is None:
         return
-    if not _exceeds(text, piece.start, piece.end, limit, count):
+    if not _exceeds(text, piece.start, piece.end, limits.pack, count):
         yield piece
         return
     if not spots:
-        yield from _blocks(text, piece, limit, count)
+        yield from _blocks(text, piece, limits, count)
         return
     own = _trim(text, start, spots[0][0], heading)
     if own is not None:
-        yield from _blocks(text, own, limit, count)
+        yield from _blocks(text, own, limits, count)
     # The highest headings inside: those whose path is no longer than any before them.
     depth = min(len(path) for _, path in spots)
     tops = [i for i, (_, path) in enumerate(spots) if len(path) == depth]
@@ -101,7 +112,7 @@ def _section(
     for index, at in enumerate(tops):
         after = tops[index + 1] if index + 1 < len(tops) else len(spots)
         stop = spots[after][0] if after < len(spots) else end
-        yield from _section(text, spots[at][0], stop, spots[at][1], spots[at + 1 : after], limit, count)
+        yield from _section(text, spots[at][0], stop, spots[at][1], spots[at + 1 : after], limits, count)
 
 
 def _exceeds(text: str, start: int, end: int, limit: int, count: Callable[[str], int]) -> bool:
@@ -125,22 +136,22 @@ def _trim(text: str, start: int, end: int, heading: tuple[str, ...]) -> Piece | 
     return Piece(heading, begin, start + lead + len(kept))
 
 
-def _blocks(text: str, piece: Piece, limit: int, count: Callable[[str], int]) -> Iterator[Piece]:
+def _blocks(text: str, piece: Piece, limits: _Limits, count: Callable[[str], int]) -> Iterator[Piece]:
     """Pack whole blocks into pieces; a block above the limit is cut at its lines."""
-    if not _exceeds(text, piece.start, piece.end, limit, count):
+    if not _exceeds(text, piece.start, piece.end, limits.pack, count):
         yield piece
         return
     begin = stop = piece.start
     for start, end in blocks(text, piece.start, piece.end):
-        if not _exceeds(text, begin, end, limit, count):
+        if not _exceeds(text, begin, end, limits.pack, count):
             stop = end
             continue
         if stop > begin:
             yield from _kept(text, begin, stop, piece.heading, partial=False)
-        if not _exceeds(text, start, end, limit, count):
+        if not _exceeds(text, start, end, limits.block, count):
             begin, stop = start, end
             continue
-        yield from _lines(text, start, end, piece.heading, limit, count)
+        yield from _lines(text, start, end, piece.heading, limits.block, count)
         begin = stop = end
     if stop > begin:
         yield from _kept(text, begin, stop, piece.heading, partial=False)

@@ -2,6 +2,7 @@
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
@@ -17,6 +18,10 @@ T = TypeVar("T")
 
 LIMIT_SECONDS = 0.25  # for one question, all in: what is promised to a command is 0.3
 SOCKET_SECONDS = 0.2
+# An answer that takes longer is late. After late ones that took so long together, Redis is left alone for a while: a
+# request asks up to five times, and shall not wait each time.
+LATE_SECONDS = 0.05
+LATE_TOGETHER_SECONDS = 0.1
 PAUSE_SECONDS = 5.0
 
 
@@ -29,6 +34,7 @@ class RedisCache:
     Args:
         address: Where the Redis is.
         vault_id: Keeps the keys of one vault apart.
+        secret: See `context.cache.open_cache`.
         ttl_seconds: How long a value is kept.
         local: Keeps values while Redis does not, and private ones if Redis is shared. Closed with this cache.
         shared: The Redis is beyond this machine, so it never gets a private value.
@@ -42,15 +48,18 @@ class RedisCache:
         vault_id: str,
         local: Cache,
         shared: bool,
+        secret: bytes = b"",
         ttl_seconds: int = TTL_SECONDS,
         pause_seconds: float = PAUSE_SECONDS,
     ) -> None:
         self._address = address
         self._vault_id = vault_id
+        self._secret = secret
         self._ttl = ttl_seconds
         self._local = local
         self._shared = shared
         self._breaker = Breaker(pause_seconds)
+        self._late = 0.0  # seconds that late answers took since one came in time
         self._tally = Tally()
         self._client = _client(address)
         self._closed = False
@@ -72,14 +81,16 @@ class RedisCache:
     def stats(self) -> CacheStats:
         """See `Cache.stats`; errors of the local store count too."""
         mine, local = self._tally, self._local.stats()
+        name, breaker = f"redis at {self._address}", self._breaker.state
         return CacheStats(
-            f"redis at {self._address}",
+            name,
             mine.hits,
             mine.misses,
             mine.sets,
             mine.errors + local.errors,
             mine.last_error or local.last_error,
-            self._breaker.state,
+            breaker,
+            live=name if breaker == "closed" else local.live,
         )
 
     def close(self) -> None:
@@ -93,7 +104,7 @@ class RedisCache:
         packed = self._ask(lambda client: client.getrange(name, 0, MAX_PACKED))  # one byte more than `pack` makes
         if not packed:
             return None
-        value = unpack(name, packed) if isinstance(packed, bytes) else None
+        value = unpack(name, packed, self._secret) if isinstance(packed, bytes) else None
         if value is None:
             self._tally.fault("unreadable value")
         return value
@@ -103,7 +114,7 @@ class RedisCache:
         if self._breaker.state == "open":
             return False
         try:
-            packed = pack(name, value)
+            packed = pack(name, value, self._secret)
         except ValueError:
             return False  # the local store refuses it too, and counts it
         return self._ask(lambda client: client.set(name, packed, ex=self._ttl)) is True
@@ -112,6 +123,7 @@ class RedisCache:
         """Redis's answer, or None if there is none in time or the breaker is open."""
         if self._closed or not self._breaker.allows():
             return None
+        began = time.monotonic()
         try:
             answer = _within(LIMIT_SECONDS, lambda: question(self._client))
         except redis.ResponseError as fault:  # Redis is well and refuses this one: another type, full, read-only
@@ -123,7 +135,14 @@ class RedisCache:
             self._hang_up()
             self._tally.fault(_kind(fault))
             return None
-        self._breaker.success()
+        took = time.monotonic() - began
+        self._late = self._late + took if took > LATE_SECONDS else 0.0
+        if self._late > LATE_TOGETHER_SECONDS:
+            self._late = 0.0
+            self._breaker.failure()
+            self._tally.fault("redis: slow")
+        else:
+            self._breaker.success()
         return answer
 
     def _hang_up(self) -> None:

@@ -50,6 +50,7 @@ class SqliteCache:
     Args:
         path: The file, made with mode 0600 when first needed; None keeps everything in memory.
         vault_id: Keeps the keys of one vault apart.
+        secret: See `context.cache.open_cache`.
         ttl_seconds: How long a value is kept. A value never outlives the present limit, whichever it was stored under.
         max_bytes: Beyond this the values unused for longest go; None means `FILE_BYTES` or `MEMORY_BYTES`.
         clock: Seconds since the epoch: values outlive the process.
@@ -60,12 +61,14 @@ class SqliteCache:
         path: Path | None,
         *,
         vault_id: str,
+        secret: bytes = b"",
         ttl_seconds: int = TTL_SECONDS,
         max_bytes: int | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._path = path
         self._vault_id = vault_id
+        self._secret = secret
         self._ttl = ttl_seconds
         self._max_bytes = max_bytes or (FILE_BYTES if path else MEMORY_BYTES)
         self._clock = clock
@@ -81,7 +84,7 @@ class SqliteCache:
         packed = self._work(lambda db: self._read(db, name))
         value = None
         if isinstance(packed, bytes):
-            value = unpack(name, packed)
+            value = unpack(name, packed, self._secret)
             if value is None:
                 self._tally.fault("unreadable value")
         self._tally.add("misses" if value is None else "hits")
@@ -93,7 +96,7 @@ class SqliteCache:
         self._tally.add("sets")
         name = stored_name(self._vault_id, key)
         try:
-            packed = pack(name, value)
+            packed = pack(name, value, self._secret)
         except ValueError as fault:
             self._tally.fault(str(fault))
             return
@@ -106,7 +109,15 @@ class SqliteCache:
         name = "sqlite" if self._path else "memory"
         tally = self._tally
         return CacheStats(
-            name, tally.hits, tally.misses, tally.sets, tally.errors, tally.last_error, entries=entries, bytes=size
+            name,
+            tally.hits,
+            tally.misses,
+            tally.sets,
+            tally.errors,
+            tally.last_error,
+            live=name,
+            entries=entries,
+            bytes=size,
         )
 
     def close(self) -> None:

@@ -3,10 +3,11 @@
 import gc
 import hashlib
 import json
+import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -21,12 +22,14 @@ from context.folder import VaultError, checked, look, walk
 from context.graph import Graph
 from context.index import Entry, Hit, Index, Known, Row
 from context.kinds import KINDS, MAP, Kind, Kinds, type_of
+from context.lexicon import Lexicon
 from context.maps import map_reason
 from context.names import Names, fold
 from context.note import Note, decode
 from context.obsidian import ObsidianSettings
 from context.obsidian import load as load_settings
 from context.reader import Reader
+from context.words import Asked
 from context.workers import Workers
 
 __all__ = ["NoteGoneError", "Snapshot", "Vault", "VaultError", "VaultOptions"]
@@ -37,6 +40,9 @@ _MANY = 500
 _BATCH_NOTES, _BATCH_BYTES = 128, 512 << 10
 # With more files come or gone at once, all links are followed again.
 _FEW = 200
+
+# One block of SHAKE-128: more would cost twice the time.
+_TERM_BYTES = 168
 
 # How long the end of a command may be put off to bring the index in order.
 _TIDY_SECONDS = 0.05
@@ -96,10 +102,31 @@ class Snapshot:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over every path and note digest, 64 hex: equal when and only when the vault's text is."""
-        notes = self.notes
-        lines = [f"{path}\0{notes[path].digest if path in notes else ''}" for path in sorted(self.files)]
-        return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
+        """64 hex, equal when the paths of all files are, and the bytes, time stamp and privacy of every note."""
+        return hashlib.sha256(f"{self._sum:x}".encode()).hexdigest()
+
+    @cached_property
+    def _sum(self) -> int:
+        """What `digest` is made from: one number for each file, added up, so that a change costs no more than itself.
+
+        Bellare and Micciancio, "A New Paradigm for Collision-free Hashing: Incrementality at Reduced Cost", 1997.
+        """
+        return sum(_term(path, self.notes.get(path)) for path in self.files)
+
+    def follow(self, before: "Snapshot", paths: Iterable[str]) -> None:
+        """Take over from the snapshot before what is as it was there.
+
+        Args:
+            before: another snapshot of the vault.
+            paths: all files in which this one may differ from it.
+        """
+        if "_sum" not in vars(before):  # nobody asked
+            return
+        total = before._sum  # noqa: SLF001 - of another of our own kind
+        for path in paths:
+            total -= _term(path, before.notes.get(path)) if path in before.files else 0
+            total += _term(path, self.notes.get(path)) if path in self.files else 0
+        vars(self)["_sum"] = total
 
     @cached_property
     def ordered(self) -> Mapping[str, Note]:
@@ -121,6 +148,11 @@ class Snapshot:
             for alias in note.aliases:
                 found.setdefault(fold(alias), []).append(path)
         return {alias: tuple(paths) for alias, paths in found.items()}
+
+    @cached_property
+    def lexicon(self) -> Lexicon:
+        """The names by which notes are spoken of."""
+        return Lexicon(self.notes)
 
     def kind(self, note: Note) -> str:
         """The name of a note's kind, "" for none. Tags and folders say nothing of periodic notes and maps."""
@@ -273,6 +305,10 @@ class Vault:
             # Those whose links mean something else, since files came or went.
             moved = [] if same_files else [path for path in notes if not _same_edges(path, before.graph, links)]
             after = Snapshot(notes, files, names, links, settings, ages, Kinds(self.options.kinds))
+            after.follow(before, {*stale, *(() if same_files else files ^ before.files)})
+            if "lexicon" in vars(before) and len(changed) + len(gone) <= _FEW:
+                went = [before.notes[path] for path in (*gone, *(one.path for one in changed)) if path in before.notes]
+                vars(after)["lexicon"] = before.lexicon.updated(changed, went)
             if self.index.fresh and len(changed) >= _MANY:
                 # Other readers need not wait for full text.
                 self.snapshot = after
@@ -341,6 +377,18 @@ class Vault:
             return known, decode(data)[0]
         return self._reader.parsed(path, data, status)
 
+    def stamp(self, path: str) -> tuple[int, int] | None:
+        """Time stamp (nanoseconds) and size (bytes) of a file as it stands on disk now, None when it is not there."""
+        try:
+            status = os.stat(f"{self._reader.root}/{path}")  # noqa: PTH116 - a tenth of the time of a Path
+        except (OSError, ValueError):
+            return None
+        return status.st_mtime_ns, status.st_size
+
+    def rests_at(self, snapshot: Snapshot) -> bool:
+        """Whether the vault is still at a snapshot and nothing is being read: then the index is of it, too."""
+        return self.snapshot is snapshot and not self._lock.locked()
+
     def data(self, path: str) -> bytes:
         """The bytes of a note as it stands on disk now, whether the snapshot knows it yet or not.
 
@@ -355,17 +403,59 @@ class Vault:
             raise NoteGoneError(path)
         return data
 
-    def search(self, match: str, limit: int) -> list[Hit]:
-        """Chunks that fit an FTS5 expression; a damaged index is built again and gives nothing this once."""
+    def search(self, asked: Asked, limit: int, paths: Iterable[str] | None = None) -> list[Hit]:
+        """Chunks that fit what is asked, best first (see `Index.search`); waits until full text is there."""
+        return self._looked(lambda: self.index.search(asked, limit, paths)) or []
+
+    def holding(self, phrases: Sequence[str], limit: int, *, stemmed: bool = False) -> list[list[int]]:
+        """For each phrase the numbers of chunks that hold it (see `Index.holding`); waits until full text is there."""
+        return self._looked(lambda: self.index.holding(phrases, limit, stemmed=stemmed)) or [[] for _ in phrases]
+
+    def places(self, numbers: Iterable[int]) -> list[Hit]:
+        """Chunks by their numbers; waits until full text is there."""
+        return self._looked(lambda: self.index.places(numbers)) or []
+
+    @property
+    def state(self) -> str:
+        """What searches depend on beside the notes (see `Index.state`); "" when it is not known at once."""
+        return (self._looked(lambda: self.index.state) or "") if self.is_searchable else ""
+
+    def settle(self) -> str:
+        """The same once all words are in full text; waits until it is there."""
+        return self._looked(self.index.settle) or ""
+
+    @property
+    def size(self) -> int:
+        """How many chunks full text has."""
+        return self.index.size
+
+    def beginnings(self, paths: Iterable[str]) -> list[Hit]:
+        """The first chunk of each of these notes; waits until full text is there."""
+        return self._looked(lambda: self.index.beginnings(paths)) or []
+
+    def chunk_at(self, path: str, offset: int) -> list[Hit]:
+        """The chunk of a note at an offset (see `Index.chunk_at`); waits until full text is there."""
+        return self._looked(lambda: self.index.chunk_at(path, offset)) or []
+
+    def frequency(self, word: str) -> float:
+        """In which part of all chunks a word stands, in 0..1; waits until full text is there."""
+        return self._looked(lambda: self.index.frequency(word)) or 0.0
+
+    def _looked(self, look: Callable[[], _T]) -> _T | None:
+        """What the index gives; a damaged one is built again and gives nothing this once."""
         self._filled()
         try:
-            return self.index.search(match, limit)
-        except sqlite3.OperationalError:
-            return []
+            return look()
         except sqlite3.DatabaseError as error:
             with self._lock:
                 self._anew(error)
-            return []
+            return None
+
+
+def _term(path: str, note: Note | None) -> int:
+    """The number that stands for a file. So many bits that finding other files with the same sum is out of reach."""
+    said = f"{path}\0{note.digest} {note.mtime_ns} {note.private}" if note else path
+    return int.from_bytes(hashlib.shake_128(said.encode("utf-8", "surrogatepass")).digest(_TERM_BYTES), "little")
 
 
 @contextmanager

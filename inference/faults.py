@@ -17,7 +17,7 @@ from inference.node import (
     UpstreamFault,
     start_hint,
 )
-from inference.profile import NodeConfig, RunnerProfile
+from inference.profile import EmbeddingModel, NodeConfig, RunnerProfile
 from inference.values import loads
 
 _NO_MEMORY = re.compile(
@@ -29,6 +29,8 @@ _NO_LOAD = re.compile(
     r"|may be incompatible with|(?:unable|failed) to load model|error loading model",
     re.IGNORECASE,
 )
+Model = RunnerProfile | EmbeddingModel
+
 _LOG_HINT = "The log of the node says why."
 
 
@@ -117,7 +119,7 @@ def not_understood(node: NodeConfig, what: str) -> UpstreamFault:
     return UpstreamFault(f"{told(node)} sent {what}", hint=f"Is this the address of a server of kind {node.kind}?")
 
 
-def missing(runner: RunnerProfile, node: NodeConfig) -> ModelMissing:
+def missing(runner: Model, node: NodeConfig) -> ModelMissing:
     """The fault of a model that the node does not have."""
     get_it = (
         f"Get it with `ollama pull {runner.model}`." if node.kind == "ollama" else "Serve it there, or name another."
@@ -125,7 +127,7 @@ def missing(runner: RunnerProfile, node: NodeConfig) -> ModelMissing:
     return ModelMissing(f"{told(node)} does not have the model {runner.model}", hint=get_it)
 
 
-def too_large(runner: RunnerProfile, prompt_tokens: int | None, num_ctx: int | None) -> ContextTooLarge:
+def too_large(runner: Model, prompt_tokens: int | None, num_ctx: int | None) -> ContextTooLarge:
     """The fault of a prompt that is longer than the window, with the node's numbers as far as it told them."""
     window = num_ctx or runner.num_ctx
     prompt = f"the prompt has {prompt_tokens} tokens" if prompt_tokens else "the prompt is too long"
@@ -137,7 +139,7 @@ def too_large(runner: RunnerProfile, prompt_tokens: int | None, num_ctx: int | N
     )
 
 
-def over_budget(text: str, runner: RunnerProfile, node: NodeConfig) -> OverBudget | None:
+def over_budget(text: str, runner: Model, node: NodeConfig) -> OverBudget | None:
     """The fault of a model that did not load, told by the words of the node; None if they say something else."""
     if _NO_MEMORY.search(text):
         return OverBudget(

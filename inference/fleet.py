@@ -9,7 +9,8 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from inference.node import Chat, Chunk, Message, Node, NodeState, NodeUnavailable, Usage
+from inference.embedding import Vector, embedded
+from inference.node import Chat, Chunk, Message, Node, NodeState, NodeUnavailable, NothingFits, Usage
 from inference.policy import Decision, Wanted, decide
 from inference.profile import NodeConfig, Profile, RunnerProfile, same_model
 from inference.schedule import NodeQueue
@@ -25,6 +26,8 @@ _WARM_SECONDS = 60.0
 _LOADED_AT_ONCE = 0.1
 # Seconds that a chat waits at most for the answer whether its model must be loaded.
 _LOOK_SECONDS = 0.2
+# How often texts that make way for others look whether they may go, in seconds.
+_QUIET_SECONDS = 0.05
 _KEPT_DECISIONS = 200
 
 
@@ -73,6 +76,7 @@ class Fleet:
         self._states: tuple[float, tuple[NodeState, ...]] = (0.0, ())
         self._warm: dict[str, dict[str, float]] = {name: {} for name in profile.nodes}
         self._decisions: deque[Decision] = deque(maxlen=_KEPT_DECISIONS)
+        self._questions = 0
 
     async def close(self) -> None:
         """Let go of all connections; what is under way breaks off."""
@@ -172,6 +176,38 @@ class Fleet:
         state = await node.state()
         if state.reachable:
             say("thinking" if any(same_model(one.model, runner.model) for one in state.loaded) else "loading")
+
+    async def embed(self, texts: Sequence[str], *, question: bool = False) -> list[Vector]:
+        """The vectors of texts, in order, each of length 1.
+
+        Texts of notes make way: they wait until nobody chats at the node or has a question embedded. A question goes
+        there at once, since a chat may take a minute and the model for embeddings is another one.
+
+        Args:
+            texts: some; of one longer than the model's window the beginning counts.
+            question: whether they are questions and not texts to be found.
+
+        Raises:
+            InferenceError: see `inference.node`; `NothingFits` when the profile names no model for it. The deadline is
+                the caller's business.
+        """
+        model = self.profile.embedding
+        if model is None:
+            hint = "Add a table [embedding] to the profile."
+            raise NothingFits(f"profile {self.profile.name} names no model for embeddings", hint=hint)
+        while not question and (self._questions or self._queues[model.node].busy):  # noqa: ASYNC110 - no one event says it
+            await asyncio.sleep(_QUIET_SECONDS)
+        if absence := self._absence(model.node):
+            raise NodeUnavailable(absence.message, hint=absence.hint)
+        prefix = model.query_prefix if question else model.document_prefix
+        self._questions += question
+        try:
+            return await embedded(self._node(model.node), model, texts, prefix)
+        except NodeUnavailable as error:
+            self._note_absence(model.node, str(error), error.hint)
+            raise
+        finally:
+            self._questions -= question
 
     async def states(self) -> tuple[NodeState, ...]:
         """How all nodes are, asked at once; what was asked in the last two seconds is remembered."""

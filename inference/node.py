@@ -13,11 +13,11 @@
 Messages and hints name nodes, models and numbers. They never quote what a node said: its words may quote the prompt.
 """
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
-from inference.profile import NodeConfig, RunnerProfile
+from inference.profile import EmbeddingModel, NodeConfig, RunnerProfile
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +144,14 @@ class Node(Protocol):
 
         Raises:
             InferenceError: one of the tree above; an answer that breaks off is never passed off as whole.
+        """
+        ...
+
+    async def embed(self, model: EmbeddingModel, texts: Sequence[str]) -> list[list[float]]:
+        """The vectors of texts, in order, each of length 1. Cancelling it ends the request at once.
+
+        Raises:
+            InferenceError: one of the tree above; `ContextTooLarge` when any text is longer than the window.
         """
         ...
 

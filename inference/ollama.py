@@ -1,9 +1,11 @@
 """Speaks to an Ollama node, in Ollama's own API: the one that takes a window with each request and tells of a cut."""
 
-from collections.abc import AsyncGenerator, Mapping
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
 from inference import faults, wire
+from inference.embedding import vectors_of
 from inference.node import (
     Chat,
     Chunk,
@@ -14,12 +16,19 @@ from inference.node import (
     UpstreamFault,
     Usage,
 )
-from inference.profile import NodeConfig
+from inference.profile import EmbeddingModel, NodeConfig
 from inference.values import count_of, loads, seconds_of, text_of
 from inference.wire import Lines, Patience
 
 _NANOSECOND = 1e-9
+# What a model may not support, and what to do then.
+_UNABLE = {
+    "thinking": "Set think = false in the profile.",
+    "embeddings": "Name a model made for embeddings, such as nomic-embed-text.",
+    "chat": "Name a model made for chat.",
+}
 _TOO_LONG = ("longer than the context length", "exceeds the context length", "exceeds the available context size")
+_NO_VECTORS = "what is not one vector for each text"
 _UNEXPECTED = "what is no answer of Ollama"
 
 
@@ -46,7 +55,7 @@ class OllamaNode:
         try:
             if response.status_code != 200:
                 text = await wire.error_text(response, self.config, self._patience)
-                raise fault(response.status_code, text, chat, self.config)
+                raise fault(response.status_code, text, chat.runner, self.config)
             lines = Lines(response, self.config, self._patience)
             async for line in lines:
                 if not line:
@@ -64,12 +73,28 @@ class OllamaNode:
         try:
             value = loads(line)
             if "error" in value:
-                raise fault(500, text_of(value["error"]), chat, self.config)
+                raise fault(500, text_of(value["error"]), chat.runner, self.config)
             message, done = value.get("message") or {}, value["done"]
             text, thinking = text_of(message.get("content")), text_of(message.get("thinking"))
         except (ValueError, TypeError, KeyError, AttributeError):
             raise faults.not_understood(self.config, _UNEXPECTED) from None
         return Chunk(text, thinking, _usage(value, chat) if done is True else None)
+
+    async def embed(self, model: EmbeddingModel, texts: Sequence[str]) -> list[list[float]]:
+        """The vectors of texts; see `inference.node.Node.embed`."""
+        response = await wire.post(self._http, "/api/embed", embed_body(model, texts), self.config, self._patience)
+        try:
+            if response.status_code != 200:
+                text = await wire.error_text(response, self.config, self._patience)
+                raise fault(response.status_code, text, model, self.config)
+            data = await wire.whole(response, self.config, self._patience)
+        finally:
+            await response.aclose()
+        try:
+            # In a thread: a batch has tens of thousands of numbers.
+            return await asyncio.to_thread(lambda: vectors_of(loads(data)["embeddings"], len(texts), model.dimensions))
+        except (ValueError, TypeError, KeyError):
+            raise faults.not_understood(self.config, _NO_VECTORS) from None
 
     async def state(self) -> NodeState:
         """How it is, within a second; see `inference.node.Node.state`."""
@@ -113,17 +138,29 @@ def body(chat: Chat) -> dict[str, Any]:
     return request if chat.schema is None else request | {"format": chat.schema}
 
 
-def fault(status: int, text: str, chat: Chat, node: NodeConfig) -> InferenceError:
+def embed_body(model: EmbeddingModel, texts: Sequence[str]) -> dict[str, Any]:
+    """The request for vectors. With `truncate` off a text that is too long is an error, not cut without a word."""
+    request: dict[str, Any] = {
+        "model": model.model,
+        "input": list(texts),
+        "truncate": False,
+        "keep_alive": model.keep_alive,
+        "options": {**model.options, "num_ctx": model.num_ctx},
+    }
+    return request | ({"dimensions": model.dimensions} if model.dimensions else {})
+
+
+def fault(status: int, text: str, runner: faults.Model, node: NodeConfig) -> InferenceError:
     """What a refusal means. Its words are read but never repeated: they may quote the prompt.
 
     Args:
         status: of HTTP; 500 for a line with an error inside a stream.
         text: the body, or the error of the line.
-        chat: what was asked.
+        runner: what was asked.
         node: who refuses.
     """
     said, inner = faults.unwrapped(text)
-    runner, name = chat.runner, faults.told(node)
+    name = faults.told(node)
     if inner.get("type") == "exceed_context_size_error" or any(words in said for words in _TOO_LONG):
         tokens, window = count_of(inner.get("n_prompt_tokens")), count_of(inner.get("n_ctx"))
         return faults.too_large(runner, tokens, window)
@@ -137,9 +174,8 @@ def fault(status: int, text: str, chat: Chat, node: NodeConfig) -> InferenceErro
     if status >= 500 and (budget := faults.over_budget(said, runner, node)):
         return budget
     if "does not support" in said:
-        what = "thinking" if "thinking" in said else "chat"
-        hint = "Set think = false in the profile." if what == "thinking" else "Name a model made for chat."
-        return UpstreamFault(f"{runner.model} on {name} does not support {what}", hint=hint)
+        what = next((what for what in _UNABLE if what in said), "chat")
+        return UpstreamFault(f"{runner.model} on {name} does not support {what}", hint=_UNABLE[what])
     if "unexpectedly stopped" in said or "error was encountered while running" in said:
         hint = "It often means too little memory; the log of the node says more."
         return UpstreamFault(f"{name}: the runner of {runner.model} died", hint=hint)

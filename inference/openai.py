@@ -1,15 +1,17 @@
 """Speaks to a node with the OpenAI API: llama.cpp, vLLM, SGLang, LM Studio, LiteLLM, or a cloud."""
 
+import asyncio
 import os
 import re
 import time
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 from inference import faults, wire
+from inference.embedding import vectors_of
 from inference.node import (
     Chat,
     Chunk,
@@ -20,7 +22,7 @@ from inference.node import (
     UpstreamFault,
     Usage,
 )
-from inference.profile import NodeConfig
+from inference.profile import EmbeddingModel, NodeConfig
 from inference.values import count_of, loads, seconds_of, text_of
 from inference.wire import LINE_LIMIT, Lines, Patience
 
@@ -34,6 +36,8 @@ _TOO_LONG = re.compile(
     r"exceed_context_size|context_length_exceeded|(?:maximum |model's )?context (?:length|size)|inputs`? tokens \+",
     re.IGNORECASE,
 )
+# How they say it of a text to be embedded, whatever the status: llama.cpp (500), TEI (413).
+_TEXT_TOO_LONG = re.compile(r"too large to process|must have less than \d+ tokens", re.IGNORECASE)
 _WINDOW = (
     re.compile(
         r"(?:context length is|context length of only|context (?:length|size) \(|must be <=) ?(\d{1,9})", re.IGNORECASE
@@ -146,7 +150,8 @@ class OpenAINode:
         try:
             if response.status_code != 200:
                 text = await wire.error_text(response, self.config, self._patience)
-                raise fault(response.status_code, text, chat, self.config, response.headers.get("Retry-After", ""))
+                after = response.headers.get("Retry-After", "")
+                raise fault(response.status_code, text, chat.runner, self.config, after)
             answer, lines, reader = _Answer(), Lines(response, self.config, self._patience), EventReader()
             while (event := await self._event(lines, reader)) is not None and event.data != _DONE:
                 chunk = self._chunk(event, answer, chat)
@@ -181,7 +186,7 @@ class OpenAINode:
             value = loads(event.data)
             if event.name == "error" or "error" in value or value.get("object") == "error":
                 _, inner = faults.unwrapped(event.data.decode("utf-8"))
-                raise fault(count_of(inner.get("code")) or 500, event.data.decode("utf-8"), chat, self.config)
+                raise fault(count_of(inner.get("code")) or 500, event.data.decode("utf-8"), chat.runner, self.config)
             answer.take(value)
             choice: Mapping[str, Any] = next(iter(value["choices"]), {})
             delta = choice.get("delta") or {}
@@ -190,6 +195,23 @@ class OpenAINode:
             return Chunk(text_of(delta.get("content")), thinking)
         except (ValueError, TypeError, KeyError, AttributeError):
             raise faults.not_understood(self.config, _UNEXPECTED) from None
+
+    async def embed(self, model: EmbeddingModel, texts: Sequence[str]) -> list[list[float]]:
+        """The vectors of texts; see `inference.node.Node.embed`."""
+        self._need_key()
+        response = await wire.post(self._http, "/v1/embeddings", embed_body(model, texts), self.config, self._patience)
+        try:
+            if response.status_code != 200:
+                text = await wire.error_text(response, self.config, self._patience)
+                raise fault(response.status_code, text, model, self.config, response.headers.get("Retry-After", ""))
+            data = await wire.whole(response, self.config, self._patience)
+        finally:
+            await response.aclose()
+        try:
+            # In a thread: a batch has tens of thousands of numbers.
+            return await asyncio.to_thread(lambda: vectors_of(_in_order(loads(data)), len(texts), model.dimensions))
+        except (ValueError, TypeError, KeyError, AttributeError):
+            raise faults.not_understood(self.config, "what is not one vector for each text") from None
 
     async def state(self) -> NodeState:
         """How it is, within a second; see `inference.node.Node.state`. What is in its memory it does not tell."""
@@ -234,20 +256,32 @@ def body(chat: Chat, node: NodeConfig) -> dict[str, Any]:
     return request
 
 
-def fault(status: int, text: str, chat: Chat, node: NodeConfig, retry_after: str = "") -> InferenceError:
+def embed_body(model: EmbeddingModel, texts: Sequence[str]) -> dict[str, Any]:
+    """The request for vectors. The window is the server's own."""
+    request: dict[str, Any] = {"model": model.model, "input": list(texts), "encoding_format": "float"}
+    return request | ({"dimensions": model.dimensions} if model.dimensions else {})
+
+
+def _in_order(value: Mapping[str, Any]) -> list[Any]:
+    """The vectors of an answer in the order of the texts: each says which one it is of."""
+    found = {one.get("index", place): one["embedding"] for place, one in enumerate(value["data"])}
+    return [found[place] for place in range(len(value["data"]))]
+
+
+def fault(status: int, text: str, runner: faults.Model, node: NodeConfig, retry_after: str = "") -> InferenceError:
     """What a refusal means. Its words are read but never repeated: they may quote the prompt.
 
     Args:
         status: of HTTP, or the code of an error inside a stream.
         text: the body, or the data of the event.
-        chat: what was asked.
+        runner: what was asked.
         node: who refuses.
         retry_after: the header of that name.
     """
     said, inner = faults.unwrapped(text)
     kind = f"{inner.get('type', '')} {inner.get('code', '')}"
-    runner, name = chat.runner, faults.told(node)
-    if status < 500 and _TOO_LONG.search(f"{kind} {said}"):
+    name = faults.told(node)
+    if _TEXT_TOO_LONG.search(said) or (status < 500 and _TOO_LONG.search(f"{kind} {said}")):
         tokens = count_of(inner.get("n_prompt_tokens")) or _number(_PROMPT, said)
         return faults.too_large(runner, tokens, count_of(inner.get("n_ctx")) or _number(_WINDOW, said))
     if status in (401, 403):
@@ -257,6 +291,9 @@ def fault(status: int, text: str, chat: Chat, node: NodeConfig, retry_after: str
     if status in (429, 503):
         hint = "It is loading its model, or others keep it busy; try again in a moment."
         return NodeBusy(f"{name} takes no more requests now", hint=hint, retry_after=_retry(retry_after))
+    if "not support embeddings" in said:
+        hint = "Start the server with embeddings (llama.cpp: --embeddings), or name another model."
+        return UpstreamFault(f"{name} does not give embeddings", hint=hint)
     if status >= 500 and (budget := faults.over_budget(said, runner, node)):
         return budget
     if status in (404, 405) or 300 <= status < 400:

@@ -181,7 +181,7 @@ def _reason(profile: Profile, wanted: Wanted, rule: _Rule, runner: RunnerProfile
         return f"not on node {wanted.node}"
     if wanted.model and not _is_model(wanted.model, runner):
         return f"not model {wanted.model}"
-    if wanted.private and not (node.klass == "local" or (node.klass == "lan" and node.trusted)):
+    if wanted.private and not node.sees_private:
         return f"private notes do not go to {node.klass} node {node.name}"
     if not healthy.get(node.name, True):
         return f"node {node.name} does not answer"

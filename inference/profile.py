@@ -20,10 +20,13 @@ OFFLOADS = ("", "cpu")
 THINK_LEVELS = ("low", "medium", "high", "max")
 # What must be left of a window for the prompt once the answer has its reserve, in tokens.
 MIN_PROMPT_TOKENS = 512
+# Numbers of a vector, at most: more than any model known gives.
+MOST_DIMENSIONS = 8192
 
 _MAX_TOKENS = 16_777_216
 _MAX_BYTES = 1_000_000
 _MODEL = re.compile(r"[^\s\x00-\x1f\x7f]{1,200}")
+_PREFIX = re.compile(r"[^\x00-\x1f\x7f]{1,1000}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # A Go duration, the only form of text that Ollama takes for keep_alive: "-1" without a unit is not one.
 _DURATION = re.compile(r"-?(?:\d+(?:\.\d*)?(?:ns|us|µs|ms|s|m|h))+")
@@ -85,6 +88,11 @@ class NodeConfig:
     key_env: str = ""
     trusted: bool = False
 
+    @property
+    def sees_private(self) -> bool:
+        """Whether private notes may go there: to this machine, or to a trusted one in the LAN."""
+        return self.klass == "local" or (self.klass == "lan" and self.trusted)
+
 
 @dataclass(frozen=True, slots=True)
 class RunnerProfile:
@@ -120,6 +128,38 @@ class RunnerProfile:
 
 
 @dataclass(frozen=True, slots=True)
+class EmbeddingModel:
+    """A model that turns texts into vectors, so that texts of like meaning are found.
+
+    Attributes:
+        node: the node that runs it.
+        model: the node's name for the model.
+        num_ctx: window in tokens; of a longer text only the beginning counts.
+        query_prefix, document_prefix: what the model was trained to see before a question and before a text.
+        dimensions: numbers of a vector that are asked for; 0 leaves it to the model.
+        deadline_ms: how long a question waits for its vector.
+        keep_alive: how long the model stays loaded after a request, as for a runner.
+        options: those of `OPTIONS`.
+    """
+
+    node: str
+    model: str
+    num_ctx: int
+    query_prefix: str = ""
+    document_prefix: str = ""
+    dimensions: int = 0
+    deadline_ms: int = 300
+    keep_alive: str | int = "5m"
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """Equal when and only when the vectors of texts are: everything that decides them, as one text."""
+        parts = (self.model, f"{self.num_ctx} tokens", f"{self.dimensions} dimensions", self.document_prefix)
+        return " | ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
 class Setting:
     """A setting of the model server: the value first recommended, the one this profile counts on, and why."""
 
@@ -141,6 +181,7 @@ class Profile:
         tiers: names of runners in order of preference, for each tier there is.
         commands: the tier or runner of each command; others go by the tier their prompt names.
         settings: of the model server, for people and for checks.
+        embedding: the model that turns texts into vectors, None if there is none.
     """
 
     name: str
@@ -150,6 +191,7 @@ class Profile:
     tiers: Mapping[str, tuple[str, ...]]
     commands: Mapping[str, str]
     settings: tuple[Setting, ...]
+    embedding: EmbeddingModel | None = None
 
 
 def shipped() -> tuple[str, ...]:
@@ -206,9 +248,11 @@ def parse(text: str, name: str) -> Profile:
     tiers = _tiers(top, runners)
     commands = _commands(top, tiers, runners)
     settings = tuple(_setting(table) for table in top.array("settings"))
+    table = top.table("embedding")
+    embedding = _embedding(table, nodes) if "embedding" in value else None
     top.end()
-    _together(top, nodes, runners)
-    return Profile(name, description, nodes, runners, tiers, commands, settings)
+    _together(top, nodes, runners, embedding)
+    return Profile(name, description, nodes, runners, tiers, commands, settings, embedding)
 
 
 def with_url(profile: Profile, url: str) -> Profile:
@@ -309,10 +353,6 @@ def _runner(name: str, table: Table, nodes: Mapping[str, NodeConfig]) -> RunnerP
     if name in TIERS:
         raise table.wrong("", "has the name of a tier; a runner needs one of its own")
     node = table.choice("node", tuple(nodes))
-    keep_alive: str | int = table.take("keep_alive", (int, str), 'seconds, -1 for ever, or a text such as "5m"', "5m")
-    if isinstance(keep_alive, str) and not _DURATION.fullmatch(keep_alive):
-        hint = " (write -1 without quotes)" if keep_alive == "-1" else ""
-        raise table.wrong("keep_alive", f'is {keep_alive[:80]!r}{hint}; allowed: seconds, -1, or a text such as "5m"')
     levels = ", ".join(THINK_LEVELS)
     think: bool | str = table.take("think", (bool, str), f"true, false or one of: {levels}", default=False)
     if isinstance(think, str) and think not in THINK_LEVELS:
@@ -326,7 +366,7 @@ def _runner(name: str, table: Table, nodes: Mapping[str, NodeConfig]) -> RunnerP
         answer_tokens=table.number("answer_tokens", 16, _MAX_TOKENS),
         kv_type=table.choice("kv_type", KV_TYPES, "f16"),
         slots=table.number("slots", 1, 256, 1),
-        keep_alive=keep_alive,
+        keep_alive=_keep_alive(table),
         offload=table.choice("offload", OFFLOADS, ""),
         think=think,
         options=_options(table, nodes[node].kind),
@@ -336,6 +376,31 @@ def _runner(name: str, table: Table, nodes: Mapping[str, NodeConfig]) -> RunnerP
         raise table.wrong("answer_tokens", f"is {runner.answer_tokens}; num_ctx {runner.num_ctx} allows at most {most}")
     table.end()
     return runner
+
+
+def _keep_alive(table: Table) -> str | int:
+    kept: str | int = table.take("keep_alive", (int, str), 'seconds, -1 for ever, or a text such as "5m"', "5m")
+    if isinstance(kept, str) and not _DURATION.fullmatch(kept):
+        hint = " (write -1 without quotes)" if kept == "-1" else ""
+        raise table.wrong("keep_alive", f'is {kept[:80]!r}{hint}; allowed: seconds, -1, or a text such as "5m"')
+    return kept
+
+
+def _embedding(table: Table, nodes: Mapping[str, NodeConfig]) -> EmbeddingModel:
+    node = table.choice("node", tuple(nodes))
+    model = EmbeddingModel(
+        node=node,
+        model=table.text("model", like=_MODEL, of="name of a model"),
+        num_ctx=table.number("num_ctx", 64, _MAX_TOKENS),
+        query_prefix=table.text("query_prefix", "", like=_PREFIX, of="text of one line, at most 1000 characters"),
+        document_prefix=table.text("document_prefix", "", like=_PREFIX, of="text of one line, at most 1000 characters"),
+        dimensions=table.number("dimensions", 0, MOST_DIMENSIONS, 0),
+        deadline_ms=table.number("deadline_ms", 10, 10_000, 300),
+        keep_alive=_keep_alive(table),
+        options=_options(table, nodes[node].kind),
+    )
+    table.end()
+    return model
 
 
 def _options(table: Table, kind: str) -> dict[str, Any]:
@@ -383,14 +448,19 @@ def _setting(table: Table) -> Setting:
     return setting
 
 
-def _together(top: Table, nodes: Mapping[str, NodeConfig], runners: Mapping[str, RunnerProfile]) -> None:
+def _together(
+    top: Table,
+    nodes: Mapping[str, NodeConfig],
+    runners: Mapping[str, RunnerProfile],
+    embedding: EmbeddingModel | None,
+) -> None:
     """What no table alone can break: one runner per model, one KV type and slot count per Ollama, places within slots.
 
     Sources: Ollama reloads a model whose window changes, and has one KV type and one number of slots for all models.
     """
     for node in nodes.values():
         here = [runner for runner in runners.values() if runner.node == node.name]
-        if not here:
+        if not here and (embedding is None or embedding.node != node.name):
             raise top.wrong(f"nodes.{node.name}", "runs nothing: no runner names it")
         for n, runner in enumerate(here):
             for other in here[:n]:
@@ -406,7 +476,7 @@ def _together(top: Table, nodes: Mapping[str, NodeConfig], runners: Mapping[str,
                             f"differs from {other.name} on node {node.name}, which has one for all; allowed: {allowed}",
                         )
         places = sum(runner.slots for runner in here)
-        if node.parallel > places:
+        if here and node.parallel > places:
             raise top.wrong(
                 f"nodes.{node.name}.parallel", f"is {node.parallel}; the slots of its runners allow {places}"
             )

@@ -53,6 +53,11 @@ class NodeQueue:
         """How many wait."""
         return len(self._waiters)
 
+    @property
+    def busy(self) -> bool:
+        """Whether anybody runs or waits."""
+        return bool(self._began or self._waiters)
+
     def retry_after(self) -> float:
         """Seconds until a place in the line is likely to be free: until the next of those that run is done."""
         now = self._clock()

@@ -28,6 +28,8 @@ _WRITE_SECONDS = 30.0
 # Seconds within which the end of a body should follow its last line, so that the connection can be used again.
 _DRAIN_SECONDS = 0.1
 _ERROR_BYTES = 64 * 1024
+# The longest answer that is no stream, in bytes: a thousand vectors of the longest kind.
+_WHOLE_BYTES = 256 * 1024 * 1024
 _PROBE_BYTES = 4 * 1024 * 1024
 
 
@@ -213,6 +215,24 @@ async def _get(http: httpx.AsyncClient, path: str, node: NodeConfig) -> tuple[in
     with suppress(ValueError):
         return response.status_code, loads(data)
     return response.status_code, None
+
+
+async def whole(response: httpx.Response, node: NodeConfig, patience: Patience) -> bytes:
+    """The body of an answer that is no stream.
+
+    Raises:
+        UpstreamFault: it breaks off, is longer than any answer, or does not come.
+    """
+    try:
+        async with asyncio.timeout(patience.first):
+            data = await _head(response, _WHOLE_BYTES)
+    except TimeoutError:
+        raise faults.silent(node, patience.first) from None
+    except httpx.HTTPError:
+        raise faults.broken_off(node) from None
+    if len(data) >= _WHOLE_BYTES:
+        raise faults.line_too_long(node)
+    return data
 
 
 async def error_text(response: httpx.Response, node: NodeConfig, patience: Patience) -> str:

@@ -14,7 +14,8 @@ TIERS = ("fast", "balanced", "deep", "none")
 FALLBACKS = ("briefing", "skeleton", "findings", "health")
 # What a command may write: the person's own words into the note of the day.
 WRITES = ("capture",)
-# The blanks that instructions may hold, each filled by `render`.
+# The blanks that instructions may hold, each filled by `render`. What the vault says of now stands among the notes, and
+# "facts" is filled by words that point there.
 BLANKS = ("today", "weekday", "text", "selection", "facts", "earlier", "language")
 
 _BLANK = re.compile(r"\{\{([^{}\n]*)\}\}")
@@ -80,6 +81,11 @@ class Prompt:
     deadline: int
     instructions: str
     digest: str
+
+    @property
+    def blanks(self) -> frozenset[str]:
+        """The names of the blanks that the instructions hold."""
+        return frozenset(match[1].strip() for match in _BLANK.finditer(self.instructions))
 
     def render(self, blanks: Mapping[str, str]) -> str:
         """The instructions with their blanks filled; what comes in through a blank is not read for blanks again."""

@@ -221,6 +221,9 @@ def _listener(config: Config) -> Iterator[socket.socket]:
         else:
             family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
             bound = socket.create_server((config.host, config.port), family=family, backlog=_BACKLOG)
+            # For connections as well, which inherit it: the end of an answer would wait 40 ms for a receipt of its
+            # beginning (Nagle's algorithm). asyncio does this only for sockets that name their protocol.
+            bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except OSError as error:
         where = config.uds or f"{config.host}:{config.port}"
         why = (error.strerror or str(error)).partition(" (while")[0]  # asyncio's sibling says the address again

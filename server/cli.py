@@ -423,6 +423,19 @@ def _doctor(arguments: Namespace) -> int:
     return examine(lambda: _config(arguments), as_json=arguments.json)
 
 
+def _eval(arguments: Namespace) -> int:
+    import asyncio
+
+    from server.evaluation import evaluate
+    from server.screen import Screen
+
+    config, screen = _config(arguments), Screen(silent=arguments.json)
+    found = _in_process(asyncio.to_thread(evaluate, arguments, config, screen))
+    if arguments.json:
+        _print_json(found)
+    return 0
+
+
 def _init(arguments: Namespace) -> int:
     from pathlib import Path
 
@@ -544,6 +557,7 @@ _COMMANDS: Mapping[str, Callable[[Namespace], int]] = {
     "plugin": _plugin,
     "token": _token,
     "doctor": _doctor,
+    "eval": _eval,
     "config": _show_config,
     "init": _init,
 }

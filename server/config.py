@@ -63,6 +63,7 @@ class Config:
     capture_heading: str
     kinds: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     origins: tuple[str, ...] = ()
+    embeddings: str = "off"
     sources: Mapping[str, str] = field(default_factory=dict)
     file: Path | None = None
 
@@ -295,7 +296,7 @@ def read_token(config: Config, *, create: bool = False) -> str:
     file = token_file(config)
     try:
         if create and not file.exists():
-            _make_token(file)
+            make_secret(file)
         token = file.read_text("ascii").strip()
     except FileNotFoundError:
         raise ConfigError(f"there is no token yet ({file})", "`kos token` makes one.") from None
@@ -308,11 +309,14 @@ def read_token(config: Config, *, create: bool = False) -> str:
     return token
 
 
-def _make_token(file: Path) -> None:
-    """Write a token to a file of its own (O_EXCL, 0600) and link it into place: nobody ever reads half of one."""
+def make_secret(file: Path) -> None:
+    """Write 32 random bytes, as text, to a file.
+
+    To one of its own first (O_EXCL, 0600), which is then linked into place: nobody ever reads half of it.
+    """
     file.parent.parent.mkdir(parents=True, exist_ok=True)
     file.parent.mkdir(mode=0o700, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=".token-")
+    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}-")
     try:
         with os.fdopen(handle, "w", encoding="ascii") as opened:
             opened.write(secrets.token_urlsafe(32) + "\n")

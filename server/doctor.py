@@ -16,7 +16,7 @@ from server.config import Config, ConfigError, read_token, token_file, vault_dir
 
 if TYPE_CHECKING:
     from inference.node import NodeState
-    from inference.profile import NodeConfig, Profile
+    from inference.profile import EmbeddingModel, NodeConfig, Profile
 
 # The first Ollama without a known way for others to read memory of the machine it runs on (CVE-2026-7482).
 OLLAMA_AT_LEAST = (0, 17, 1)
@@ -87,7 +87,7 @@ def checks(load: Callable[[], Config], progress: Callable[[str], None] = lambda 
     """
     yield from _safely("python", _python)
     yield from _safely("packages", _packages)
-    yield from _safely("sqlite", _sqlite)
+    yield from _safely("full text", _index)
     yield from _safely("prompts", _prompts)
     try:
         config = load()
@@ -104,6 +104,7 @@ def checks(load: Callable[[], Config], progress: Callable[[str], None] = lambda 
     yield from _safely("cache", _cache, config)
     if vault[0].status != "broken":
         yield from _safely("service", _service, config)
+        yield from _safely("embeddings", _embeddings, config)
     progress("asking the nodes")
     yield from _safely("profile", _profile, config)
 
@@ -184,18 +185,15 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(map(int, release[0].split("."))) if release else ()
 
 
-def _sqlite() -> Checks:
+def _index() -> Checks:
     try:
-        sqlite3.connect(":memory:").execute("CREATE VIRTUAL TABLE words USING fts5(body)").connection.close()
-    except sqlite3.OperationalError:
-        yield Check(
-            "sqlite",
-            "broken",
-            f"{sqlite3.sqlite_version} without full-text search",
-            "Use a Python whose SQLite has FTS5.",
-        )
+        from context.fulltext import FullText, FullTextError
+
+        FullText(None, fresh=True).close()
+    except (ImportError, FullTextError) as error:
+        yield Check("full text", "broken", str(error), _again())
     else:
-        yield Check("sqlite", "ok", f"{sqlite3.sqlite_version} with full-text search")
+        yield Check("full text", "ok", f"tantivy, with the index in SQLite {sqlite3.sqlite_version}")
 
 
 def _prompts() -> Checks:
@@ -357,9 +355,53 @@ def _service(config: Config) -> Checks:
         yield Check("service", "broken", f"{service}: {error}", error.hint)
         return
     cache = status["cache"]
-    asked = cache["hits"] + cache["misses"]
-    rate = f", {100 * cache['hits'] // asked} % of {asked} look-ups in its cache found" if asked else ""
-    yield Check("service", "ok", f"process {service.pid} at {service}{rate}")
+    found = f"process {service.pid} at {service}; its cache is {cache['live']}{_spared(cache['kinds'])}"
+    if cache["live"] != cache["name"]:
+        fix = f"{cache['name']} is away ({cache['last_error']}); it is asked again every few seconds."
+        yield Check("service", "warning", found, fix)
+    else:
+        yield Check("service", "ok", found)
+
+
+def _spared(kinds: dict[str, dict[str, Any]]) -> str:
+    """How much of what was asked of a cache it had, in words."""
+    told = [
+        f"{round(100 * rated['rate'])} % of {rated['hits'] + rated['misses']} {kind}s"
+        for kind, rated in kinds.items()
+        if rated["rate"] is not None
+    ]
+    return f", which had {' and '.join(told)}" if told else ""
+
+
+def _embeddings(config: Config) -> Checks:
+    """How many notes have their vectors: as a running service tells, else as its file does."""
+    from importlib.util import find_spec
+
+    from context.vector_file import count_notes
+    from server.client import ServiceError, ask, find
+
+    if config.embeddings == "off":
+        return
+    if find_spec("numpy") is None:
+        fix = 'Install `knowledge-os[embeddings]`, or set embeddings = "off".'
+        yield Check("embeddings", "broken", "they are on, and numpy is not installed: search goes by words alone", fix)
+        return
+    service = find(config)
+    try:
+        told = ask(service, "GET", "/v1/status", seconds=10).get("embeddings") if service else None
+    except ServiceError:
+        return  # told where the service is looked at
+    if told is None:
+        kept = count_notes(vault_dir(config) / "vectors.db")
+        yield Check("embeddings", "ok", f"on; {kept} notes have been looked at", "`kos serve` embeds the rest.")
+        return
+    notes = told["notes"]
+    found = f"{told['model']}: {notes['embedded']} of {notes['total']} notes, {told['state']}"
+    if told["last_fault"] and told["state"] != "ready":
+        fix = "Until then search goes by words alone, and says so."
+        yield Check("embeddings", "warning", f"{found}; {told['last_fault']}", fix)
+    else:
+        yield Check("embeddings", "ok", found)
 
 
 # --- the nodes
@@ -375,8 +417,9 @@ def _profile(config: Config) -> Checks:
         yield Check("profile", "broken", str(error), "`kos config` tells where the profile is named.")
         return
     yield Check("profile", "ok", f"{profile.name}: {', '.join(profile.runners)}")
+    embedding = profile.embedding if config.embeddings == "on" else None
     for state in asyncio.run(_states(profile)):
-        yield from _node(profile, profile.nodes[state.name], state)
+        yield from _node(profile, profile.nodes[state.name], state, embedding)
 
 
 async def _states(profile: "Profile") -> "tuple[NodeState, ...]":
@@ -389,7 +432,7 @@ async def _states(profile: "Profile") -> "tuple[NodeState, ...]":
         await fleet.close()
 
 
-def _node(profile: "Profile", node: "NodeConfig", state: "NodeState") -> Checks:
+def _node(profile: "Profile", node: "NodeConfig", state: "NodeState", embedding: "EmbeddingModel | None") -> Checks:
     name = f"node {node.name}"
     if not state.reachable:
         yield Check(name, "broken", f"{state.error}; commands answer from the vault alone", state.hint)
@@ -406,6 +449,17 @@ def _node(profile: "Profile", node: "NodeConfig", state: "NodeState") -> Checks:
         found = "other machines can reach it, and it asks nobody for a password"
         yield Check(name, "warning", found, "Start it with OLLAMA_HOST=127.0.0.1, or guard the port.")
     yield from _models(profile, node, state)
+    if embedding is not None and embedding.node == node.name and (node.kind == "ollama" or state.models):
+        yield _embedding_model(embedding, node, state)
+
+
+def _embedding_model(embedding: "EmbeddingModel", node: "NodeConfig", state: "NodeState") -> Check:
+    from inference.profile import same_model
+
+    if any(same_model(model, embedding.model) for model in state.models):
+        return Check("model", "ok", f"{embedding.model} for embeddings")
+    fix = f"ollama pull {embedding.model}" if node.kind == "ollama" else "Serve it there, or name another."
+    return Check("model", "broken", f"{embedding.model} for embeddings is not on node {node.name}", fix)
 
 
 def _models(profile: "Profile", node: "NodeConfig", state: "NodeState") -> Checks:

@@ -2,18 +2,24 @@
 
 import asyncio
 import logging
+import secrets
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from commands.house import House, Settings, shipped_prompts
 from commands.journal import Journal, NoHistoryError
+from commands.latest import Latest
 from context.cache import open_cache
 from context.index import Index
 from context.kinds import configured
 from context.vault import Vault, VaultOptions
 from inference.fleet import Fleet
-from inference.profile import Profile, load, with_trust, with_url
+from inference.profile import Profile, ProfileError, load, with_trust, with_url
 from prompts import shipped_text
-from server.config import Config, ConfigError, vault_dir, vault_of
+from server.config import Config, ConfigError, make_secret, vault_dir, vault_of
+
+if TYPE_CHECKING:
+    from context.embed import Vectors
 
 log = logging.getLogger("knowledge_os")
 
@@ -32,10 +38,10 @@ async def open_house(config: Config, *, watch: bool = False) -> House:
         context.cache.CacheSettingError: the cache setting is none of those allowed.
         prompts.PromptError: the installation is not whole.
     """
-    return await asyncio.to_thread(_open, config, watch=watch)
+    return await asyncio.to_thread(_open, config, asyncio.get_running_loop(), watch=watch)
 
 
-def _open(config: Config, *, watch: bool) -> House:
+def _open(config: Config, loop: asyncio.AbstractEventLoop, *, watch: bool) -> House:
     if config.vault is None:
         raise ConfigError("no vault is named")
     prompts = shipped_prompts()
@@ -50,6 +56,7 @@ def _open(config: Config, *, watch: bool) -> House:
         config.cache,
         vault_id=folder.name if folder else "unnamed",
         path=folder / "cache.sqlite" if folder else None,
+        secret=_secret(folder),
         ttl_seconds=config.cache_ttl_seconds,
     )
     house = House(
@@ -66,12 +73,31 @@ def _open(config: Config, *, watch: bool) -> House:
             deadline_seconds=config.deadline_seconds,
         ),
         journal=journal,
+        latest=Latest(config.cache_ttl_seconds),
     )
+    house.vectors = vectors = _vectors(config, house, folder, loop, fill=watch)
     if watch:
         from context.watch import Watch  # noqa: PLC0415 - only a service watches
 
-        house.watch = Watch(vault)
+        house.watch = Watch(vault, told=lambda _: vectors.wake() if vectors else None)
     return house
+
+
+def _vectors(
+    config: Config, house: House, folder: Path | None, loop: asyncio.AbstractEventLoop, *, fill: bool
+) -> "Vectors | None":
+    """The vectors of the notes, if the configuration wants them. What they need is only imported then."""
+    model = house.fleet.profile.embedding
+    if config.embeddings == "off" or model is None:
+        return None
+    try:
+        from context.embed import Vectors  # noqa: PLC0415 - see above
+        from server.embedding import embedder_of  # noqa: PLC0415 - see above
+    except ImportError as error:
+        log.warning("embeddings are on, but %s is not installed; search goes by words alone", error.name)
+        return None
+    path = folder / "vectors.db" if folder else None
+    return Vectors(house.vault, embedder_of(house.fleet, model, loop), path, fill=fill)
 
 
 def open_journal(config: Config) -> Journal:
@@ -97,6 +123,11 @@ def profile_of(config: Config) -> Profile:
     profile = load(config.profile)
     if config.ollama_url:
         profile = with_url(profile, config.ollama_url)
+    if config.embeddings == "on" and profile.embedding is None:
+        raise ProfileError(
+            f"profile {profile.name}.toml: embedding is missing, and embeddings are on; it takes a table as in the"
+            " shipped profiles"
+        )
     return with_trust(profile, config.trusted_nodes)
 
 
@@ -116,6 +147,19 @@ def _journal(config: Config) -> Journal | None:
     except NoHistoryError as error:
         log.warning("%s", error)
         return None
+
+
+def _secret(folder: Path | None) -> bytes:
+    """What seals the values of the cache: kept beside them, where only their owner reads it, else made for this run."""
+    if folder is not None:
+        file = folder / "cache.key"
+        try:
+            if not file.exists():
+                make_secret(file)
+            return file.read_bytes()
+        except OSError as error:
+            log.warning("the key of the cache cannot be kept (%s); what is in it is not found again", error.strerror)
+    return secrets.token_bytes()
 
 
 def _writable(config: Config) -> Path | None:

@@ -119,6 +119,12 @@ def _cache(value: str) -> str:
     return value
 
 
+def _switch(value: str) -> str:
+    if value not in ("off", "on"):
+        raise ValueError
+    return value
+
+
 def _web(value: str) -> str:
     url = urlsplit(value.strip())
     sound = url.scheme in ("http", "https") and url.hostname and "@" not in url.netloc and url.port != 0
@@ -285,6 +291,13 @@ OPTIONS = (
         "cache_ttl_seconds", int, 86_400,
         "How long a context or an answer is kept, in seconds. It is never stale: what changed is looked for anew.",
         "a whole number from 60 to 31536000", _between(60, 31_536_000),
+    ),
+    Option(
+        "embeddings", str, "off",
+        "Whether notes are also found by what they mean, not by their words alone. The model named by [embedding] of"
+        " the profile turns each piece of each note into a vector, in the background of `kos serve` and kept on this"
+        " machine; private notes only on a node that may see them. Needs that model on its node, and numpy.",
+        "off or on", _switch, flag="--embeddings",
     ),
     Option(
         "host", str, "127.0.0.1",

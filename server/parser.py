@@ -3,7 +3,7 @@
 import argparse
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any, NoReturn
@@ -26,6 +26,7 @@ TEXT_CHARS = 200_000
 NAME_CHARS = 1024
 LEAST_BUDGET, MOST_BUDGET = 200, 200_000
 MOST_ITEMS = 32
+MOST_QUESTIONS, MOST_SEED = 10_000, 999_999_999
 
 _SERVING = ("host", "port", "uds")
 _CONDITION = re.compile(r"([^=!<>~]+)(!=|<=|>=|=|<|>|~)(.*)", re.DOTALL)
@@ -127,6 +128,7 @@ def parser() -> argparse.ArgumentParser:
     token.add_argument("--path", action="store_true", help="print where it is kept instead")
     doctor = add("doctor", "look at everything that is needed, and say what is wrong and how to mend it")
     _add_json(doctor, "print what was found as one JSON object")
+    _add_eval(add("eval", "how well contexts of this vault hold what they should, by questions it asks of itself"))
     config = add("config", "print the options in force, and where each comes from")
     _add_json(config, "print them as one JSON object")
     init = add("init", "write a configuration file that explains every option and sets those given here")
@@ -195,6 +197,25 @@ def _add_context(to: argparse.ArgumentParser) -> None:
     _add_json(to, "print passages, what was cut, and the receipt as one JSON object")
 
 
+def _add_eval(to: argparse.ArgumentParser) -> None:
+    to.add_argument(
+        "--questions",
+        type=_whole_number(1, MOST_QUESTIONS),
+        metavar="N",
+        default=100,
+        help="so many of each kind at most (default: 100)",
+    )
+    to.add_argument(
+        "--seed",
+        type=_whole_number(0, MOST_SEED),
+        metavar="N",
+        default=0,
+        help="which of all questions are asked (default: 0)",
+    )
+    to.add_argument("--rows", action="store_true", help="also tell, of each question, its notes and who found them")
+    _add_json(to, "print the figures as one JSON object; a failure too")
+
+
 def _add_edits(to: argparse.ArgumentParser) -> None:
     words = "the id of an edit shows it; `apply` and an id write it; neither lists all"
     to.add_argument("text", nargs="*", metavar="[apply] ID", help=words)
@@ -225,7 +246,9 @@ def _add_json(to: "argparse.ArgumentParser | argparse._ArgumentGroup", text: str
 
 def _add_scope(to: argparse.ArgumentParser) -> None:
     notes = to.add_argument_group("notes")
-    notes.add_argument("--budget", type=_budget, metavar="TOKENS", help="tokens of notes at most")
+    notes.add_argument(
+        "--budget", type=_whole_number(LEAST_BUDGET, MOST_BUDGET), metavar="TOKENS", help="tokens of notes at most"
+    )
     notes.add_argument("--note", type=_name, metavar="NOTE", help="the note you have open: its name, or its path")
     notes.add_argument("--project", type=_name, metavar="NOTE", help="only this note and what is linked with it")
     notes.add_argument("--folder", type=_name, metavar="PATH", help="only notes below this folder of the vault")
@@ -256,10 +279,15 @@ def _is_text(text: str) -> bool:
     return "\0" not in text
 
 
-def _budget(text: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,9}", text) or not LEAST_BUDGET <= int(text) <= MOST_BUDGET:
-        raise argparse.ArgumentTypeError(f"must be a whole number from {LEAST_BUDGET} to {MOST_BUDGET}")
-    return int(text)
+def _whole_number(least: int, most: int) -> Callable[[str], int]:
+    """Reads a number between bounds."""
+
+    def read(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,9}", text) or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"must be a whole number from {least} to {most}")
+        return int(text)
+
+    return read
 
 
 def _day(text: str) -> str:

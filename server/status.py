@@ -119,6 +119,7 @@ def settings(config: Config) -> dict[str, Any]:
         "profile": config.profile.rpartition("/")[2],
         "cache": config.cache.partition(":")[0],
         "cache_ttl_seconds": config.cache_ttl_seconds,
+        "embeddings": config.embeddings,
         "timezone": config.timezone,
         "now": config.now,
         "language": config.language,

@@ -4,11 +4,14 @@ import json
 import math
 from typing import Any, NoReturn
 
+import msgspec
+
 # What may stand beside an error: both texts of a note that two have changed, places that may have been meant, that a
 # second yes is wanted.
 BESIDE = ("conflict", "candidates", "confirm")
 # Many more fields than any object of a request has; keeps the list of what is wrong with one short.
 _MOST_FIELDS = 64
+_encode = msgspec.json.Encoder().encode
 
 
 class MalformedError(ValueError):
@@ -27,6 +30,13 @@ def dump(value: Any) -> bytes:
         ValueError: NaN or an infinite number in it.
         TypeError: something that is not JSON.
     """
+    try:
+        encoded = _encode(value)
+    except UnicodeEncodeError:
+        encoded = b"null"
+    # msgspec takes a tenth of the time, and writes null for NaN: where it wrote none, there was none.
+    if b"null" not in encoded:
+        return encoded
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.encode("utf-8", "replace")
 

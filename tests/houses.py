@@ -18,7 +18,7 @@ from context.cache import Cache, open_cache
 from context.vault import Vault
 from inference.fleet import Fleet
 from inference.node import Chat, Chunk, NodeState, Usage
-from inference.profile import NodeConfig, Profile, RunnerProfile
+from inference.profile import EmbeddingModel, NodeConfig, Profile, RunnerProfile
 from prompts import shipped_text
 
 RUN = "0123456789abcdef"
@@ -89,6 +89,9 @@ class ScriptedNode:
             yield Chunk(usage=usage())
         finally:
             nodes.open -= 1
+
+    async def embed(self, model: EmbeddingModel, texts: Sequence[str]) -> list[list[float]]:
+        raise NotImplementedError
 
     async def state(self) -> NodeState:
         return NodeState(self.config.name, reachable=True)

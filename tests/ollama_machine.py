@@ -157,6 +157,8 @@ CATALOG: Mapping[str, Model] = {
                capabilities=("completion", "vision"), window=1024, global_every=6),
         _model("all-minilm:latest", 45960996, "bert", "23M", "6 384 12 12 32 30522 512",
                capabilities=("embedding",), quantisation="F16"),
+        _model("nomic-embed-text:latest", 274302450, "nomic-bert", "137M", "12 768 12 12 64 30522 2048",
+               capabilities=("embedding",), quantisation="F16"),
     )
 }  # fmt: skip
 

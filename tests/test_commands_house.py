@@ -7,13 +7,17 @@ from pathlib import Path
 import pytest
 
 from commands.house import shipped_prompts
-from commands.run import _stays_inside
-from context.cache import open_cache
+from commands.run import Request, _stays_inside, build_context
+from context.cache import open_cache, pack
+from context.index import Index
+from context.vault import Vault
 from inference.profile import ProfileError
 from prompts import SHIPPED
+from server.config import vault_dir
 from server.house import open_house
 from tests.edge import config
 from tests.houses import Nodes, done, events, house, ran
+from tests.redis_server import RedisServer
 from tests.vaults import open_vault, write
 
 
@@ -56,11 +60,90 @@ def test_the_status_tells_counts_and_never_words(tmp_path: Path) -> None:
     assert [one["path"] for one in told["vault"]["flagged"]] == ["b.md"]
     assert told["vault"]["flagged"][0]["flags"][0].startswith("frontmatter: ")
     assert told["profile"] == "test"
-    assert (told["cache"]["name"], told["cache"]["hits"]) == ("memory", 0)
+    nothing = {"hits": 0, "misses": 0, "rate": None}
+    assert told["cache"] == nothing | {
+        "name": "memory",
+        "live": "memory",
+        "breaker": "",
+        "sets": 0,
+        "errors": 0,
+        "last_error": "",
+        "kinds": {"context": nothing, "answer": nothing},
+    }
     ran(of, "orient", text="What now?")
     assert of.status()["cache"]["sets"] >= 3
     assert "Secret" not in json.dumps(told)
     assert str(tmp_path) not in json.dumps(told)
+
+
+def test_the_hit_rate_is_told_for_each_kind(tmp_path: Path) -> None:
+    of = house(
+        open_vault(tmp_path, {"Daily/2025-09-14.md": "quince", ".obsidian/daily-notes.json": '{"folder": "Daily"}'})
+    )
+    for text in ("one", "one", "one", "two", "one"):
+        ran(of, "ask", text=text)
+    ran(of, "ask", text="one", fresh=True)
+    asyncio.run(build_context(of, Request(text="three")))
+    asyncio.run(build_context(of, Request(text="three")))
+    asyncio.run(build_context(of, Request(text="three", fresh=True)))
+    kinds = of.status()["cache"]["kinds"]
+    assert kinds["answer"] == {"hits": 3, "misses": 2, "rate": 0.6}
+    assert kinds["context"] == {"hits": 4, "misses": 3, "rate": 0.571}
+    assert of.status()["cache"]["rate"] == 0.583
+
+
+def test_a_context_at_hand_waits_for_no_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = write(tmp_path, {"A.md": "quince", "Lore/B.md": "a quince, too"})
+    of = house(Vault(root, Index(None)))
+
+    async def test() -> None:
+        for scope in (None, {"folder": "Lore"}):
+            request = Request(text="quince", scope=scope)
+            first = await build_context(of, request)
+            with monkeypatch.context() as patch:
+                patch.setattr("asyncio.to_thread", None)
+                again = await build_context(of, request)
+            assert (first["cached"], again["cached"]) == (False, True)
+            assert {**first, "cached": True, "timings": again["timings"]} == again
+        nowhere = Request(text="quince", scope={"folder": "Nowhere"})
+        for cached in (False, True):
+            told = await build_context(of, nowhere)
+            assert ([one["code"] for one in told["findings"]], told["cached"]) == (["nothing_in_scope"], cached)
+        write(root, {"Lore/B.md": "another quince, too"})
+        after = await build_context(of, Request(text="quince", scope={"folder": "Lore"}))
+        assert (after["cached"], [one["text"] for one in after["passages"]]) == (False, ["another quince, too"])
+
+    asyncio.run(test())
+
+
+def test_the_store_that_stands_in_is_told(tmp_path: Path) -> None:
+    with RedisServer() as redis:
+        cache = open_cache(redis.url, vault_id="t", path=tmp_path / "cache.sqlite")
+        of = house(open_vault(tmp_path / "vault"), cache=cache)
+        name = f"redis at 127.0.0.1:{redis.port}"
+        assert (of.status()["cache"]["name"], of.status()["cache"]["live"]) == (name, name)
+        redis.kill()
+        asyncio.run(build_context(of, Request(text="three")))
+        assert (of.status()["cache"]["name"], of.status()["cache"]["live"]) == (name, "sqlite")
+        asyncio.run(of.close())
+
+
+def test_what_others_wrote_into_a_store_is_not_believed(tmp_path: Path) -> None:
+    with RedisServer() as redis:
+        known = config(tmp_path, cache=redis.url)
+        of = asyncio.run(open_house(known))
+        of.cache.set("answer:1", {"text": "true"})
+        (name,) = redis.admin.keys("*")
+        vault = vault_dir(known)
+        assert name == f"kos:{vault.name}:answer:1".encode()
+        asyncio.run(of.close())
+        again = asyncio.run(open_house(known))
+        assert again.cache.get("answer:1") == {"text": "true"}, "the key is kept"
+        for guess in (b"", b"a guess"):
+            redis.admin.set(name, pack(name, {"text": "forged"}, guess))
+            assert again.cache.get("answer:1") is None
+        asyncio.run(again.close())
+        assert (vault / "cache.key").stat().st_mode & 0o777 == 0o600
 
 
 def test_closing_lets_go_of_everything(tmp_path: Path) -> None:

@@ -476,8 +476,13 @@ def test_the_prompt_has_one_order(sample: Vault) -> None:
         "maps": "map", "systems": "system", "projects": "project", "recent": "daily note",
     }.items()}  # fmt: skip
     assert list(first) == sorted(first, key=lambda lane: first[lane])
+    assert person.content.count("<facts>") == 1
+    told = person.content.index("<facts>")
+    days = [at.start() for at in re.finditer(r'^<note path="01-Journal/', person.content, re.MULTILINE)]
+    others = [at.start() for at in re.finditer(r'^<note path="0[234]-', person.content, re.MULTILINE)]
+    assert max(others) < told < min(days), "what changes less often comes first"
     rest = person.content[person.content.rindex("</note>") :]
-    assert rest.index("Brief the person") < rest.index("<facts>") < rest.index("Mind the disk.")
+    assert rest.index("Brief the person") < rest.index("the facts above") < rest.index("Mind the disk.")
     assert "Today is Sunday, 2025-09-14." in rest
 
 
@@ -755,7 +760,7 @@ def test_what_is_made_of_private_notes_is_kept_as_private(tmp_path: Path, comman
     cache = Watched()
     nodes = Nodes([[f"The {CANARY} says."]])
     done(ran(house(_guarded(tmp_path), nodes, cache=cache), command, text=ASKED, budget_tokens=200))
-    assert {key.split(":")[0] for key, _, _ in cache.kept} == {"selection", "receipt", "answer"}
+    assert {key.split(":")[0] for key, _, _ in cache.kept} == {"context", "text", "receipt", "answer"}
     assert all(private for _, _, private in cache.kept)
     public = Watched()
     nodes = Nodes([["The hedge says."]])
@@ -788,7 +793,9 @@ def test_an_answer_over_http_is_cited_and_counted(sample: Vault) -> None:
             checked = next(event.data for event in found if event.name == "checked")
             assert len(checked["citations"]) > 5
             assert all(one["in_context"] for one in checked["citations"])
-            assert checked["links"]["plain"] == 0
+            links = checked["links"]
+            assert links["kept"] + links["repaired"] == len(checked["citations"])
+            assert links["plain"] == 1, "a Markdown link that leads on from its own note alone"
             links_of(final["answer"], sample)
             use = final["usage"]
             assert 0.6 * use["prompt_tokens"] < use["prompt_eval_count"] < use["prompt_tokens"] <= 8192 - 700

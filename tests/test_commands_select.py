@@ -1,6 +1,7 @@
 """The context of a request: kept under what it was made from, never stale, replayed to the byte."""
 
 import json
+import os
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,8 +12,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from commands.select import Selected, Selection, build, gathering, kept_receipt, replay
-from context.assemble import BYTES4, Context, Counter, Passage
+from commands.latest import Latest
+from commands.select import (
+    Selected,
+    Selection,
+    _request_digest,
+    _text_key,
+    build,
+    gathering,
+    kept_receipt,
+    replay,
+)
+from context.assemble import BYTES4, Context, Counter
 from context.cache import CacheStats, open_cache
 from context.calendar import calendar
 from context.index import Index
@@ -94,10 +105,30 @@ def test_an_edit_elsewhere_leaves_the_passages_and_their_receipt(tmp_path: Path,
     write(tmp_path, {"Far.md": "# Far\nA valley.\n", "Lore/Other.md": "new"})
     vault.refresh()
     second = build(vault, cache, WANTED)
-    assert not second.cached
+    assert second.cached, "the text is the one from before"
     assert second.receipt == first.receipt
     assert texts(second) == texts(first)
-    assert sorted(key.split(":")[0] for key in cache.kept) == ["receipt", "selection", "selection"]
+    assert sorted(key.split(":")[0] for key in cache.kept) == ["context", "context", "receipt", "text"]
+    write(tmp_path, {"Hedge.md": "# Hedge\nHawthorn alone.\n"})
+    vault.refresh()
+    assert not build(vault, cache, WANTED).cached
+
+
+def test_the_same_text_for_another_request_is_not_said_to_be_cached(vault: Vault) -> None:
+    cache = Shelf()
+    first = build(vault, cache, replace(WANTED, text="quince", gather={"recent": 1.0}))
+    other = build(vault, cache, replace(WANTED, text="a quince", gather={"recent": 1.0}))
+    assert (other.receipt, other.cached) == (first.receipt, False)
+
+
+def test_a_file_that_was_only_touched_leads_to_the_same_text(tmp_path: Path, vault: Vault) -> None:
+    cache = Shelf()
+    first = build(vault, cache, WANTED)
+    (tmp_path / "Hedge.md").touch()
+    vault.refresh()
+    second = build(vault, cache, WANTED)
+    assert (second.cached, second.receipt) == (True, first.receipt)
+    assert len([key for key in cache.kept if key.startswith("context")]) == 2, "a query may ask for the time stamp"
 
 
 def test_an_edit_in_a_chosen_note_is_seen_at_once(tmp_path: Path, vault: Vault) -> None:
@@ -163,6 +194,7 @@ CHANGES: dict[str, Callable[[Selection], Selection]] = {
     "recent days": lambda one: replace(one, recent_days=2),
     "open note": lambda one: replace(one, open_note="Far.md"),
     "privacy": lambda one: replace(one, private=False),
+    "zone": lambda one: replace(one, calendar=calendar("2025-09-14", "Asia/Tokyo")),
 }
 
 
@@ -177,10 +209,106 @@ def test_whatever_it_depends_on_is_in_the_key(vault: Vault, change: Callable[[Se
         assert build(vault, cache, first).cached
 
 
-def test_another_hour_or_zone_of_the_same_day_is_the_same(vault: Vault) -> None:
+def test_another_hour_of_the_same_day_is_the_same(vault: Vault) -> None:
     cache = Shelf()
     build(vault, cache, WANTED)
-    assert build(vault, cache, replace(WANTED, calendar=calendar("2025-09-14T23:59:00", "Asia/Tokyo"))).cached
+    assert build(vault, cache, replace(WANTED, calendar=calendar("2025-09-14T23:59:00", "UTC"))).cached
+
+
+def test_another_version_of_the_program_looks_again(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = Shelf()
+    build(vault, cache, WANTED)
+    monkeypatch.setattr("commands.select._program", lambda: "another")
+    assert not build(vault, cache, WANTED).cached
+
+
+CLOCK = {
+    "Garden MOC.md": "# Garden\n```dataview\nLIST WHERE due AND due < date(now)\n```\n",
+    "Shed.md": "---\ndue: 2025-09-14T12:00\n---\n# Shed\nA ladder.\n",
+}
+
+
+def test_a_query_that_asks_for_the_hour_is_asked_again(tmp_path: Path) -> None:
+    vault, cache, latest = open_vault(tmp_path, FILES | CLOCK), Shelf(), Latest()
+    walked = replace(WANTED, text="", gather={"maps": 1.0})
+    for hour, due in ((10, False), (14, True), (10, False), (14, True)):
+        asked = replace(walked, calendar=calendar(f"2025-09-14T{hour}:00", "UTC"))
+        found = build(vault, cache, asked, None, latest)
+        assert ("Shed.md" in [one[0] for one in texts(found)]) == due, hour
+
+
+def test_a_query_that_asks_when_a_note_was_written_is_asked_again(tmp_path: Path) -> None:
+    query = "# Garden\n```dataview\nLIST WHERE file.mtime > date(2025-01-01)\n```\n"
+    vault, cache = open_vault(tmp_path, FILES | {"Garden MOC.md": query}), Shelf()
+    walked = replace(WANTED, text="", gather={"maps": 1.0})
+    assert "Shed.md" in [one[0] for one in texts(build(vault, cache, walked))]
+    os.utime(tmp_path / "Shed.md", (0, 0))
+    vault.refresh()
+    assert "Shed.md" not in [one[0] for one in texts(build(vault, cache, walked))]
+
+
+class Passing:
+    """A vault at the moment in which its index is newer than its snapshot."""
+
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._vault, name)
+
+    def search(self, *asked: Any) -> Any:
+        with self._vault._lock:
+            found = self._vault.search(*asked)
+            assert not self._vault.rests_at(self._vault.snapshot)
+        self._vault.snapshot = replace(self._vault.snapshot)
+        return found
+
+
+def test_what_was_found_in_a_newer_index_is_not_kept(vault: Vault) -> None:
+    cache = Shelf()
+    build(Passing(vault), cache, WANTED)  # type: ignore[arg-type]
+    assert not [key for key in cache.kept if key.startswith("context")]
+
+
+# --- contexts at hand
+
+
+class Deaf(Shelf):
+    """A cache that hears nothing and has nothing."""
+
+    def get(self, key: str) -> Any | None:
+        return None
+
+
+def test_one_at_hand_waits_for_no_store(tmp_path: Path, vault: Vault) -> None:
+    latest, cache = Latest(), Deaf()
+    first = build(vault, cache, WANTED, None, latest)
+    again = build(vault, cache, WANTED, None, latest)
+    assert (first.cached, again.cached, again.context, again.receipt) == (False, True, first.context, first.receipt)
+    assert not build(vault, cache, replace(WANTED, fresh=True), None, latest).cached
+    assert not build(vault, cache, replace(WANTED, budget=300), None, latest).cached
+    write(tmp_path, {"Hedge.md": "# Hedge\nQuince, hawthorn and rose.\n"})
+    after = build(vault, cache, WANTED, None, latest)
+    assert not after.cached, "its file changed, though the vault has not looked"
+    verbatim(tmp_path, after.context)
+
+
+def test_what_came_out_of_the_cache_is_at_hand_afterwards(vault: Vault) -> None:
+    cache, latest = Shelf(), Latest()
+    build(vault, cache, WANTED)
+    assert build(vault, cache, WANTED, None, latest).cached
+    assert build(vault, Deaf(), WANTED, None, latest).cached
+
+
+def test_only_the_latest_are_at_hand_and_none_for_longer_than_the_cache_keeps_them(vault: Vault) -> None:
+    now = 0.0
+    latest = Latest(60, clock=lambda: now)
+    given = (build(vault, Shelf(), WANTED).context, {"receipt": "x"})
+    for n in range(40):
+        latest.put(f"context:{n}", given)
+    assert [latest.get(f"context:{n}") is given for n in (0, 7, 8, 39)] == [False, False, True, True]
+    now = 60.0
+    assert latest.get("context:39") is None
 
 
 def test_a_run_in_between_is_another_key_only_for_what_changed(tmp_path: Path) -> None:
@@ -258,7 +386,7 @@ def test_whatever_happens_it_is_never_stale(tmp_path: Path, seed: int) -> None:
         vault.refresh()
         for one in wanted:
             kept = build(vault, cache, one)
-            fresh = build(Vault(tmp_path, Index(None)), Shelf(), one)
+            fresh = build(vault, Shelf(), one)
             assert kept.receipt == fresh.receipt
             assert kept.context == fresh.context
             verbatim(tmp_path, kept.context)
@@ -278,11 +406,18 @@ def test_budgets_hold_whatever_counts(tmp_path: Path, vault: Vault) -> None:
 # --- a cache that lies
 
 
-def _selection(cache: Shelf) -> tuple[str, str]:
-    """The keys of the selection and of the receipt."""
-    return next(key for key in cache.kept if key.startswith("selection")), next(
-        key for key in cache.kept if key.startswith("receipt")
-    )
+def _keys(cache: Shelf) -> list[str]:
+    """The keys of the context, its text, and its receipt."""
+    return [next(key for key in cache.kept if key.startswith(kind)) for kind in ("context", "text", "receipt")]
+
+
+def _tell(cache: Shelf, vault: Vault, context: Context) -> None:
+    """Put a context into the place of the one that is kept."""
+    receipt = context.receipt()
+    identity, texts = receipt["receipt"], [one.text for one in context.passages]
+    text = _text_key(_request_digest(vault.snapshot, WANTED), identity)
+    cache.set(text, {"receipt": receipt, "texts": texts})
+    cache.set(_keys(cache)[0], {"receipt": identity, "fits": [[one.score, one.rank] for one in context.passages]})
 
 
 def _leaves(value: Any) -> int:
@@ -303,7 +438,7 @@ def _changed(value: Any, at: list[int], other: Any) -> Any:
 
 def _scored(context: Context, score: float) -> Context:
     """A score only says how things are shown; nobody can tell a wrong one from a right one."""
-    return replace(context, passages=tuple(replace(one, score=score) for one in context.passages))
+    return replace(context, passages=tuple(replace(one, score=score, rank=0) for one in context.passages))
 
 
 JUNK = st.recursive(
@@ -323,7 +458,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Vault:
 def test_anything_put_in_the_place_of_what_was_kept_is_a_miss(shared: Vault, data: st.DataObject, other: Any) -> None:
     cache = Shelf()
     true = build(shared, cache, WANTED)
-    key = data.draw(st.sampled_from(_selection(cache)))
+    key = data.draw(st.sampled_from(_keys(cache)))
     value = json.loads(cache.kept[key])
     place = data.draw(st.integers(-1, _leaves(value) - 1))
     poison = other if place < 0 else _changed(value, [place], other)
@@ -332,7 +467,7 @@ def test_anything_put_in_the_place_of_what_was_kept_is_a_miss(shared: Vault, dat
     assert _scored(found.context, 0) == _scored(true.context, 0)
     assert all(abs(one.score) < 1e9 for one in found.context.passages)
     assert found.receipt == true.receipt
-    kept_receipt(cache, str(true.receipt["receipt"]))
+    assert kept_receipt(cache, str(true.receipt["receipt"])) in (true.receipt, None)
 
 
 @pytest.mark.parametrize(
@@ -354,26 +489,16 @@ def test_anything_put_in_the_place_of_what_was_kept_is_a_miss(shared: Vault, dat
 def test_a_lie_that_agrees_with_itself_is_found_out_by_the_notes(vault: Vault, change: dict[str, Any]) -> None:
     cache = Shelf()
     true = build(vault, cache, WANTED)
-    key, _ = _selection(cache)
     first, *rest = true.context.passages
-    lied = replace(true.context, passages=(replace(first, **change), *rest))
-    receipt = lied.receipt()
-    passages = [{name: getattr(one, name) for name in Passage.__slots__} for one in lied.passages]
-    cache.set(f"receipt:{receipt['receipt']}", {"passages": passages, "receipt": receipt})
-    cache.set(key, {"receipt": receipt["receipt"], "scores": [one.score for one in lied.passages]})
-    found = build(vault, cache, WANTED)
-    assert (found.cached, found.context) == (False, true.context)
+    _tell(cache, vault, replace(true.context, passages=(replace(first, **change), *rest)))
+    assert build(vault, cache, WANTED).context == true.context
 
 
 def test_a_word_of_truth_is_believed(vault: Vault) -> None:
     cache = Shelf()
     true = build(vault, cache, WANTED)
-    key, _ = _selection(cache)
     fewer = replace(true.context, passages=true.context.passages[1:])
-    receipt = fewer.receipt()
-    passages = [{name: getattr(one, name) for name in Passage.__slots__} for one in fewer.passages]
-    cache.set(f"receipt:{receipt['receipt']}", {"passages": passages, "receipt": receipt})
-    cache.set(key, {"receipt": receipt["receipt"], "scores": [one.score for one in fewer.passages]})
+    _tell(cache, vault, fewer)
     found = build(vault, cache, WANTED)
     assert (found.cached, found.context) == (True, fewer), "the lies above are found out for what they say"
 
@@ -451,7 +576,15 @@ def test_a_receipt_that_names_a_private_note_among_what_was_cut_is_private(tmp_p
     assert not selected.context.private
     assert "Hedge.md" in [one.path for one in selected.context.cut]
     assert set(cache.private.values()) == {True}
-    assert len(cache.private) == 2
+    assert len(cache.private) == 3
+
+
+def test_what_a_note_said_that_became_private_a_moment_ago_is_private(tmp_path: Path, vault: Vault) -> None:
+    cache = Shelf()
+    write(tmp_path, {"Hedge.md": "---\nprivate: true\n---\n# Hedge\nQuince, and a secret.\n"})
+    assert "secret" in str(texts(build(vault, cache, WANTED)))
+    assert "secret" in str(cache.kept)
+    assert set(cache.private.values()) == {True}
 
 
 def test_private_notes_are_as_if_they_did_not_exist(tmp_path: Path) -> None:
@@ -479,7 +612,7 @@ def test_an_open_note_leaves_each_way_its_part(tmp_path: Path) -> None:
     }
     vault = open_vault(tmp_path, files)
     wanted = replace(
-        WANTED, text="quince garden", gather={"search": 0.6, "maps": 0.4}, budget=4000, open_note="Long.md"
+        WANTED, text="quince in the garden moc", gather={"search": 0.6, "maps": 0.4}, budget=4000, open_note="Long.md"
     )
     context = build(vault, Shelf(), wanted).context
     tokens: dict[str, int] = {}

@@ -1,6 +1,7 @@
 """Packing passages into a budget."""
 
 from dataclasses import replace
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -90,3 +91,51 @@ def test_never_over_budget_never_twice_nothing_lost(
         any(p.path == q.path and q.start <= p.start and p.end <= q.end for q in context.passages) for p in passages
     )
     assert covered + len(context.cut) >= len(passages)
+
+
+TEXT = "One two three four five.\n\nSix seven eight nine ten.\n\nEleven twelve thirteen."
+
+
+def _cut_of(start: int, end: int, **more: Any) -> Passage:
+    return replace(BASE, path="T.md", lane="search", text=TEXT[start:end], start=start, end=end, **more)
+
+
+def test_neighbours_become_one_passage_that_costs_less() -> None:
+    first, second, third = _cut_of(0, 24), _cut_of(26, 51, score=2.0, why="b"), _cut_of(53, len(TEXT))
+    parts = assemble([first, second, third], 500, shares={"search": 1.0}, order=["search"])
+    whole = assemble([first, second, third], 500, shares={"search": 1.0}, order=["search"], text_of=lambda _: TEXT)
+    assert [one.text for one in whole.passages] == [TEXT]
+    assert whole.tokens == whole.passages[0].tokens == whole.passages[0].cost(BYTES4) < parts.tokens
+    assert whole.passages[0].score == 2.0
+    assert "b" in whole.passages[0].why
+
+
+def test_passages_that_are_no_neighbours_stay_apart() -> None:
+    first, third = _cut_of(0, 24), _cut_of(53, len(TEXT))
+    other = replace(_cut_of(26, 51), digest="another text")
+    context = assemble([first, third, other], 500, shares={"search": 1.0}, order=["search"], text_of=lambda _: TEXT)
+    assert len(context.passages) == 3
+
+
+def test_neighbours_are_not_joined_beyond_the_budget() -> None:
+    first, second = _cut_of(0, 24, score=9.0), _cut_of(26, 51)
+    room = first.cost(BYTES4) + 2
+    context = assemble([first, second], room, shares={"search": 1.0}, order=["search"], text_of=lambda _: TEXT)
+    assert [one.text for one in context.passages] == [first.text]
+    assert context.cut[0].why.startswith("no room")
+
+
+def test_what_is_said_already_is_left_out_where_it_is_to_be_said_once() -> None:
+    said = " ".join(f"word{n}" for n in range(40))
+    first = replace(BASE, path="A.md", lane="search", text=said, score=2.0, end=len(said))
+    again = replace(BASE, path="B.md", lane="search", text=f"{said} more", score=1.0, end=len(said) + 5)
+    once = assemble([first, again], 5000, shares={"search": 1.0}, order=["search"], once=["search"])
+    assert [one.path for one in once.passages] == ["A.md"]
+    assert [(one.path, one.why[:16]) for one in once.cut] == [("B.md", "says nothing new")]
+    assert len(assemble([first, again], 5000, shares={"search": 1.0}, order=["search"]).passages) == 2
+
+
+def test_the_passage_that_was_taken_first_ranks_first() -> None:
+    low, high = replace(BASE, path="A.md", score=1.0), replace(BASE, path="B.md", score=2.0)
+    context = assemble([low, high], 5000, shares={BASE.lane: 1.0}, order=[BASE.lane])
+    assert {one.path: one.rank for one in context.passages} == {"B.md": 0, "A.md": 1}

@@ -248,6 +248,8 @@ def test_foreign_content_is_a_miss() -> None:
         "another schema": stored(body.replace(f"[{SCHEMA},", f"[{SCHEMA + 1},", 1)),
         "another key": pack(stored_name("v", "context:2"), "v"),
         "another vault": pack(stored_name("w", "context:1"), "v"),
+        "another secret": pack(NAME, "v", b"a guess"),
+        "another value": stored(body.replace('"v"', '"w"')),
         "bare JSON": stored('"v"'),
         "an object": stored(json.dumps({"schema": SCHEMA, "value": "v"})),
         "not compressed": body.encode(),

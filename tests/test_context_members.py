@@ -102,8 +102,28 @@ def test_the_walk_goes_over_what_queries_gather(tmp_path: Path) -> None:
 
 def test_members_of_one_snapshot_and_day_are_worked_out_once(tmp_path: Path) -> None:
     snapshot: Snapshot = open_vault(tmp_path, FILES).snapshot
-    assert members_of(snapshot, TODAY) is members_of(snapshot, calendar("2025-09-14T20:00", "Europe/Berlin"))
-    assert members_of(snapshot, TODAY) is not members_of(snapshot, calendar("2025-09-15", "Europe/Berlin"))
+    shelf = members_of(snapshot, TODAY).of("Shelf.md")
+    assert shelf is members_of(snapshot, calendar("2025-09-14T20:00", "Europe/Berlin")).of("Shelf.md")
+    assert shelf is not members_of(snapshot, calendar("2025-09-15", "Europe/Berlin")).of("Shelf.md")
+    assert shelf is not members_of(snapshot, calendar("2025-09-14", "Asia/Tokyo")).of("Shelf.md")
+
+
+def test_members_that_depend_on_the_hour_hold_for_that_moment(tmp_path: Path) -> None:
+    base = "filters: 'due < now()'\nviews:\n  - type: table\n    name: All\n"
+    files = {
+        "Map.md": "# Map\n![[Due.base]]\n",
+        "Due.base": base,
+        "Known.md": "# Map\n[[Known]]\n```dataview\nLIST FROM #known\n```\n",
+        "Tea.md": "---\ndue: 2025-09-14T12:00:00\n---\n",
+    }
+    snapshot = open_vault(tmp_path, files).snapshot
+    early, late = calendar("2025-09-14T10:00", "UTC"), calendar("2025-09-14T14:00", "UTC")
+    for when, found in ((early, []), (late, ["Tea.md"]), (early, [])):
+        told = members_of(snapshot, when).of("Map.md")
+        assert [one.path for one in told.members] == found
+        assert told.at == when.now
+    assert members_of(snapshot, late).of("Map.md") is members_of(snapshot, late).of("Map.md")
+    assert members_of(snapshot, late).of("Known.md").at is None, "a word that only holds the letters asks for nothing"
 
 
 def test_queries_outlive_the_index(tmp_path: Path) -> None:

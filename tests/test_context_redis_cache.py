@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from context.cache import MAX_TEXT, Address, Cache, open_cache, pack, stored_name
-from context.redis_cache import LIMIT_SECONDS, RedisCache
+from context.redis_cache import LATE_SECONDS, LIMIT_SECONDS, RedisCache
 from context.sqlite_cache import SqliteCache
 from tests.false_redis import EVERY, something
 from tests.redis_server import RedisServer, free_port
@@ -322,9 +322,9 @@ def test_nothing_is_packed_for_a_redis_that_is_away(
 ) -> None:
     packed: list[bytes] = []
 
-    def counted(name: bytes, value: Any) -> bytes:
+    def counted(name: bytes, value: Any, secret: bytes) -> bytes:
         packed.append(name)
-        return pack(name, value)
+        return pack(name, value, secret)
 
     monkeypatch.setattr("context.redis_cache.pack", counted)
     cache = opened(server, path)
@@ -378,6 +378,60 @@ def test_words_of_a_stranger_are_not_repeated(words: bytes, path: Path) -> None:
         cache.close()
 
 
+class Sluggish:
+    """A way to a Redis on which each answer takes its time."""
+
+    def __init__(self, server: RedisServer, seconds: float) -> None:
+        self.seconds = seconds
+        self._server = server
+
+    def __call__(self, line: socket.socket) -> None:
+        with socket.create_connection(("127.0.0.1", self._server.port)) as behind:
+            while asked := line.recv(1 << 20):
+                behind.sendall(asked)
+                answer = behind.recv(1 << 20)
+                time.sleep(self.seconds)
+                line.sendall(answer)
+
+
+def test_a_slow_redis_is_waited_for_once(server: RedisServer, path: Path) -> None:
+    way = Sluggish(server, 0.12)
+    with something(way) as port:
+        address = Address("127.0.0.1", port)
+        cache = RedisCache(
+            address, vault_id=VAULT, local=SqliteCache(path, vault_id=VAULT), shared=False, pause_seconds=1
+        )
+        opened(server, path).set("before", "kept")
+        asked = seconds(lambda: cache.get("before"))
+        asked += sum(seconds(partial(cache.set, f"k{n}", n)) for n in range(4))
+        assert asked < ONCE, f"{asked:.2f} s"
+        assert (cache.stats().breaker, cache.stats().last_error, cache.stats().live) == (
+            "open",
+            "redis: slow",
+            "sqlite",
+        )
+        assert [cache.get(f"k{n}") for n in range(4)] == [0, 1, 2, 3]
+        way.seconds = 0.0
+        time.sleep(1.1)
+        assert cache.get("before") == "kept"
+        assert (cache.stats().breaker, cache.stats().live) == ("closed", f"redis at 127.0.0.1:{port}")
+        cache.close()
+
+
+def test_one_late_answer_costs_no_pause(server: RedisServer, path: Path) -> None:
+    way = Sluggish(server, 0.0)
+    with something(way) as port:
+        address = Address("127.0.0.1", port)
+        cache = RedisCache(address, vault_id=VAULT, local=SqliteCache(path, vault_id=VAULT), shared=False)
+        for _ in range(3):
+            way.seconds = LATE_SECONDS + 0.005
+            cache.set("k", "v")
+            way.seconds = 0.0
+            assert cache.get("k") == "v"
+        assert cache.stats().breaker == "closed"
+        cache.close()
+
+
 # Poison
 
 
@@ -396,7 +450,8 @@ POISON: dict[str, Callable[[], bytes]] = {
     "50 MB of a true value and more": lambda: pack(NAME, "v") + bytes(50_000_000),
     "pickle": lambda: pickle.dumps({"text": "v"}),
     "compressed pickle": lambda: zlib.compress(pickle.dumps({"text": "v"})),
-    "another schema": lambda: zlib.compress(zlib.decompress(pack(NAME, "v")).replace(b"[1,", b"[2,", 1)),
+    "another schema": lambda: zlib.compress(zlib.decompress(pack(NAME, "v")).replace(b"[2,", b"[1,", 1)),
+    "another secret": lambda: pack(NAME, "v", b"a guess"),
     "another key's value": lambda: pack(stored_name(VAULT, "other"), "v"),
     "plain JSON": lambda: b'{"path": "another note"}',
     "compressed JSON": lambda: zlib.compress(b'{"path": "another note"}'),

@@ -7,8 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from context.search import expression, named, search, stem, words
+from context.index import Hit
+from context.named import linked
+from context.search import fused, search
 from context.vault import Vault
+from context.words import asked, stem, words
 from tests.vaults import open_vault
 
 
@@ -55,14 +58,14 @@ def test_aliases_and_scripts_without_blanks_are_found(vault: Vault) -> None:
 
 def test_a_text_names_notes_by_links(vault: Vault) -> None:
     text = "see [[Quince jam#Sugar|jam]], [[membrillo]], [[Nowhere]] and [[Garden]] [[Quince jam]]"
-    assert named(vault.snapshot, text) == ["Quince jam.md", "Garden.md"]
+    assert linked(vault.snapshot, text) == ["Quince jam.md", "Garden.md"]
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.text(max_size=60))
 def test_no_text_is_an_expression_of_its_own(vault: Vault, text: str) -> None:
     search(vault, text)
-    vault.index.search(expression(words(text)) or '"x"', 3)
+    vault.index.search(asked(text), 3)
 
 
 def test_a_limit_is_kept(vault: Vault, tmp_path: Path) -> None:
@@ -88,3 +91,106 @@ def test_forms_of_an_english_word_have_one_stem(forms: str) -> None:
 @pytest.mark.parametrize("word", ["gas", "red", "king", "grass", "ring", "梅", "bus", ""])
 def test_short_words_and_those_without_an_ending_stay(word: str) -> None:
     assert stem(word) == word
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Vault:
+    """Notes of which some are reached only through another: by a name without a note, by a title, by an alias."""
+    files = {f"Filler/{n}.md": f"Harbour towns and weather number {n}, with nothing to tell." for n in range(60)}
+    files |= {
+        "Blue Boat.md": "# Blue Boat\nA picture of 1956, in which Rita Moss plays the captain's aunt.\n",
+        "Tram.md": "# Tram\nThe yellow line stops beside the flat of Rita Moss.\n",
+        "Anna Quill.md": "---\naliases: [the aunt of Olaf]\n---\nBorn in Bergen.\n",
+        "Red Door.md": "# Red Door\nDirected by Anna Quill in a summer.\n",
+        "Secret.md": "---\nprivate: true\n---\nRita Moss owes money.\n",
+    }
+    return open_vault(tmp_path_factory.mktemp("films"), files)
+
+
+def test_a_name_without_a_note_leads_to_others_that_speak_of_it(films: Vault) -> None:
+    question = "Beside which line did the actress of Blue Boat live?"
+    hits = search(films, question)
+    tram = next(hit for hit in hits[:4] if hit.path == "Tram.md")
+    assert hits[0].path == "Blue Boat.md"
+    assert (tram.via, tram.why) == ("Blue Boat.md", "speaks of rita moss")
+
+
+def test_a_title_leads_to_its_note_though_no_word_of_the_question_stands_there(films: Vault) -> None:
+    question = "Where was the director of Red Door from?"
+    assert "Anna Quill.md" not in [hit.path for hit in films.search(asked(question), 60)]
+    assert [hit.path for hit in search(films, question)][:2] == ["Red Door.md", "Anna Quill.md"]
+
+
+def test_an_alias_in_the_question_is_its_note(films: Vault) -> None:
+    hit = next(hit for hit in search(films, "What do we know of the aunt of Olaf?") if hit.path == "Anna Quill.md")
+    assert hit.why in ("its name is in the question", "fits the words")
+
+
+def test_what_lies_outside_the_scope_is_neither_found_nor_led_to(films: Vault) -> None:
+    notes = {path: note for path, note in films.snapshot.notes.items() if not note.private and path != "Tram.md"}
+    found = {hit.path for hit in search(films, "Who was Rita Moss in Blue Boat?", inside=notes)}
+    assert "Blue Boat.md" in found
+    assert found <= notes.keys()
+    few = {path: note for path, note in notes.items() if not path.startswith("Filler")}
+    assert {hit.path for hit in search(films, "Who was Rita Moss in Blue Boat?", inside=few)} <= few.keys()
+
+
+def test_a_chunk_is_seen_with_its_note_and_neighbours() -> None:
+    lone, first, second = Hit("a.md", 0, 9, "", 10.0, 1), Hit("b.md", 0, 9, "", 9.0, 5), Hit("b.md", 9, 19, "", 8.0, 6)
+    ranked = fused([lone, first, second])
+    assert max(hit.score for hit in ranked) == 1.0
+    assert ranked[1].score == 1.0  # together the two say more than the one
+    assert fused([]) == []
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(0, 50)), max_size=12))
+def test_scores_lie_between_nothing_and_one(found: list[tuple[str, float]]) -> None:
+    hits = [Hit(f"{path}.md", n, n + 1, "", score, n) for n, (path, score) in enumerate(found)]
+    hits.sort(key=lambda hit: -hit.score)
+    assert all(0 <= hit.score <= 1 for hit in fused(hits))
+    assert [hit.number for hit in fused(hits)] == [hit.number for hit in hits]
+
+
+@pytest.mark.parametrize(
+    ("text", "terms"),
+    [
+        ("Which notes are about bees?", {"bees"}),
+        ("梅の木", {"梅 の", "の 木"}),
+        ("梅", {"梅"}),
+        ("Café x", {"café"}),
+        ("the of", {"the", "of"}),
+    ],
+)
+def test_what_is_asked_for(text: str, terms: set[str]) -> None:
+    assert set(asked(text).terms) == terms
+
+
+def test_names_say_more_and_pairs_stand_side_by_side() -> None:
+    found = asked("Did old Rita Moss sail?")
+    assert found.terms["rita"] > found.terms["sail"] == 1.0
+    assert ("rita", "moss") in found.pairs
+
+
+def test_what_is_embedded_comes_with_where_it_is_shown(tmp_path: Path) -> None:
+    shown = "# Rules\n## Salt\nTwo in a hundred, by weight. " + "More of it. " * 60 + "\n## Time\nThree weeks. ^weeks\n"
+    files = {
+        "Kraut.md": "# Kraut\nFermented cabbage:\n![[Rules#Salt]]\n![[Rules#^weeks]]\n",
+        "Rules.md": f"# Rules\n{'Nothing here. ' * 60}\n{shown}",
+    }
+    vault = open_vault(tmp_path, files)
+    hits = search(vault, "fermented cabbage")
+    texts = [vault.text(hit.path)[1][hit.start : hit.end] for hit in hits if hit.why == "embedded in a note that fits"]
+    assert [text.splitlines()[0] for text in texts] == ["## Salt", "## Time"]
+
+
+def test_what_the_open_note_is_linked_with_is_likely_meant(films: Vault, tmp_path: Path) -> None:
+    files = {f"{n}.md": f"Harbour number {n}." for n in range(30)} | {
+        "Sums.md": "# Sums\nSee [[Verdict]].\n",
+        "Verdict.md": "# Verdict\nTwo small ones.\n",
+        "Log.md": "# Log\nWent over [[Sums]].\n",
+    }
+    vault = open_vault(tmp_path, files)
+    asked_for = "What came of the harbour in the end?"
+    assert not {"Verdict.md", "Log.md"} & {hit.path for hit in search(vault, asked_for)}
+    found = [hit.path for hit in search(vault, asked_for, open_note="Sums.md")]
+    assert {"Verdict.md", "Log.md"} <= set(found)

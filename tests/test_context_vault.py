@@ -1,6 +1,7 @@
 """A vault on disk: what is a note, what stays fresh, what a bad note costs."""
 
 import os
+import random
 import sqlite3
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 from context.index import Index
 from context.vault import NoteGoneError, Vault, VaultError, VaultOptions
+from context.words import asked
 from tests.vaults import open_vault, write
 
 
@@ -89,7 +91,7 @@ def test_bad_notes_are_flagged_and_the_rest_is_served(tmp_path: Path) -> None:
     assert notes["colon.md"].private  # who knows what its properties say
     assert vault.snapshot.graph.out["bomb.md"] == ("good.md",)
     assert not notes["good.md"].flags
-    assert vault.search('"Good"', 5)
+    assert vault.search(asked("Good"), 5)
 
 
 def test_an_unreadable_note_is_flagged(tmp_path: Path) -> None:
@@ -144,7 +146,7 @@ def test_changes_while_away_are_seen_at_start(tmp_path: Path) -> None:
     write(root, {"D.md": "four"})
     vault = Vault(root, Index(tmp_path / "i.sqlite"), clock=lambda: 9.0)
     assert set(vault.snapshot.notes) == {"A.md", "C.md", "D.md"}
-    assert [hit.path for word in ("uno", "one", "two", "four") for hit in vault.search(f'"{word}"', 3)] == [
+    assert [hit.path for word in ("uno", "one", "two", "four") for hit in vault.search(asked(word), 3)] == [
         "A.md",
         "D.md",
     ]
@@ -181,6 +183,53 @@ def test_a_request_keeps_the_snapshot_it_began_with(tmp_path: Path) -> None:
     assert before.notes["A.md"].digest != vault.snapshot.notes["A.md"].digest
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_digest_taken_along_is_the_one_made_anew(tmp_path: Path, seed: int) -> None:
+    dice = random.Random(seed)
+    vault = open_vault(tmp_path, {f"{n}.md": "x" * n for n in range(6)} | {"a.png": ""})
+    seen: dict[str, tuple[object, ...]] = {}
+    for _ in range(60):
+        path = tmp_path / f"{dice.choice('01234567')}.{dice.choice(('md', 'md', 'png'))}"
+        what = dice.randrange(4)
+        if what == 0:
+            path.unlink(missing_ok=True)
+        elif what == 1 and path.exists():
+            os.utime(path, (dice.randrange(3), 0))
+        elif what == 2 and path.exists():
+            path.rename(path.with_stem(f"{path.stem}b"))
+        else:
+            path.write_text(dice.choice(("", "word", "---\nprivate: true\n---\n")), "utf-8")
+        vault.refresh([path.name, f"{path.stem}b{path.suffix}"] if dice.random() < 0.5 else None)
+        now = vault.snapshot
+        assert now.digest == open_vault(tmp_path).snapshot.digest == replace(now).digest
+        notes = sorted((one.path, one.digest, one.mtime_ns, one.private) for one in now.notes.values())
+        state = (*sorted(now.files), *notes)
+        assert seen.setdefault(now.digest, state) == state
+        if dice.random() < 0.2:
+            vault = open_vault(tmp_path)
+    assert len(seen) > 30
+
+
+def test_a_digest_that_nobody_asked_for_is_not_taken_along(tmp_path: Path) -> None:
+    vault = open_vault(tmp_path, {"A.md": "one"})
+    write(tmp_path, {"A.md": "second"})
+    vault.refresh()
+    assert "_sum" not in vars(vault.snapshot)
+
+
+def test_a_vault_rests_at_its_snapshot_while_nothing_is_read(tmp_path: Path) -> None:
+    vault = open_vault(tmp_path, {"A.md": "one"})
+    before = vault.snapshot
+    assert vault.rests_at(before)
+    with vault._lock:
+        assert not vault.rests_at(before)
+    write(tmp_path, {"A.md": "second"})
+    vault.refresh()
+    assert (vault.rests_at(before), vault.rests_at(vault.snapshot)) == (False, True)
+    assert vault.stamp("A.md") == ((tmp_path / "A.md").stat().st_mtime_ns, 6)
+    assert vault.stamp("B.md") is vault.stamp("A\0.md") is None
+
+
 def test_text_is_of_now_and_says_so_by_its_digest(tmp_path: Path) -> None:
     vault = open_vault(tmp_path, {"A.md": "old", "B.md": "b"})
     write(tmp_path, {"A.md": "newer text"})
@@ -212,7 +261,7 @@ def test_a_damaged_index_is_built_again(tmp_path: Path, damage: str) -> None:
         db.close()
     vault = Vault(root, Index(file))
     assert len(vault.snapshot.notes) == 50
-    assert [hit.path for hit in vault.search('"word7"', 3)] == ["7.md"]
+    assert [hit.path for hit in vault.search(asked("word7"), 3)] == ["7.md"]
 
 
 def test_other_privacy_rules_read_the_notes_again(tmp_path: Path) -> None:
@@ -260,7 +309,7 @@ def test_an_index_that_another_process_holds_is_left_to_it(tmp_path: Path, monke
     write(root, {"B.md": "other"})
     vault = Vault(root, Index(file))
     assert set(vault.snapshot.notes) == {"A.md", "B.md"}
-    assert [hit.path for hit in vault.search('"other"', 3)] == ["B.md"]
+    assert [hit.path for hit in vault.search(asked("other"), 3)] == ["B.md"]
     holder.execute("ROLLBACK")
     assert file.stat().st_ino == before
     assert holder.execute("SELECT count(*) FROM note").fetchone() == (1,)
@@ -273,7 +322,7 @@ def test_only_the_files_named_are_looked_at_however_they_are_given(tmp_path: Pat
         (tmp_path / f"v/{name}.md").write_text("quince and more")
     (tmp_path / "v/C.md").unlink()
     assert vault.refresh(iter(["A.md", "New.md", "C.md", "never.md"])) == 3
-    assert sorted(hit.path for hit in vault.search("quince", 9)) == ["A.md", "New.md"]
+    assert sorted(hit.path for hit in vault.search(asked("quince"), 9)) == ["A.md", "New.md"]
     assert set(vault.snapshot.notes) == {"A.md", "B.md", "New.md"}
     assert vault.refresh() == 1
-    assert sorted(hit.path for hit in vault.search("quince", 9)) == ["A.md", "B.md", "New.md"]
+    assert sorted(hit.path for hit in vault.search(asked("quince"), 9)) == ["A.md", "B.md", "New.md"]

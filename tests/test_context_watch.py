@@ -8,6 +8,7 @@ import pytest
 
 from context.vault import Vault
 from context.watch import Watch
+from context.words import asked
 from tests.kos import until
 from tests.vaults import open_vault, write
 
@@ -30,7 +31,7 @@ def text_of(vault: Vault, path: str) -> str:
 
 
 def found(vault: Vault, word: str) -> list[str]:
-    return [hit.path for hit in vault.search(f'"{word}"', 5)]
+    return [hit.path for hit in vault.search(asked(word), 5)]
 
 
 def test_a_save_in_place_is_seen_and_can_be_searched(watched: Vault) -> None:

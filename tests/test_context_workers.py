@@ -13,6 +13,7 @@ import pytest
 from context.index import Index
 from context.reader import Reader
 from context.vault import Vault
+from context.words import asked
 from context.workers import Workers
 from tests.test_storms import EVERY, difference, state
 from tests.vaults import write
@@ -65,7 +66,7 @@ def test_full_text_follows_and_searches_wait_for_it(
     assert vault.index.last_run("orient") is None
     vault.index.record_run("orient", 5.0)
     threading.Timer(0.2, held.set).start()
-    assert len(vault.search(EVERY, COUNT)) == COUNT
+    assert len(vault.search(asked(EVERY), COUNT)) == COUNT
     assert vault.is_searchable
     assert not difference(vault)
     vault.close()
@@ -74,7 +75,7 @@ def test_full_text_follows_and_searches_wait_for_it(
     assert again.last_run("orient") == 5.0
     monkeypatch.setattr("context.reader.parse_text", lambda *_, **__: pytest.fail("parsed again"))
     warm = Vault(root, again)
-    assert len(warm.search(EVERY, COUNT)) == COUNT
+    assert len(warm.search(asked(EVERY), COUNT)) == COUNT
     warm.close()
 
 
@@ -84,7 +85,7 @@ def test_a_change_while_full_text_is_built_waits_its_turn(root: Path, tmp_path: 
     (place / "7.md").write_text(f"{EVERY} pomegranate")
     (place / "new.md").write_text(f"{EVERY} [[7]]")
     assert vault.refresh() == 2
-    assert [hit.path for hit in vault.search("pomegranate", 3)] == ["7.md"]
+    assert [hit.path for hit in vault.search(asked("pomegranate"), 3)] == ["7.md"]
     assert not difference(vault)
     vault.close()
 
@@ -113,7 +114,7 @@ def test_an_index_whose_filling_was_cut_off_counts_for_nothing(root: Path, tmp_p
 
 def test_a_whole_index_takes_changes_in_a_log_and_lets_others_read(root: Path, tmp_path: Path) -> None:
     vault = Vault(root, Index(tmp_path / "i.sqlite"))
-    vault.search(EVERY, 1)
+    vault.search(asked(EVERY), 1)
     other = sqlite3.connect(tmp_path / "i.sqlite", timeout=0)
     assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert other.execute("SELECT count(*) FROM note").fetchone() == (COUNT,)
@@ -148,25 +149,17 @@ def test_no_worker_is_left_behind(root: Path) -> None:
     assert all(process.poll() is not None for process in processes)
 
 
-def test_an_index_is_tidied_in_steps_and_finds_the_same(root: Path, tmp_path: Path) -> None:
+def test_the_words_of_many_changes_are_made_last_together(tmp_path: Path) -> None:
     place = write(tmp_path / "vault", {f"{number}.md": f"{EVERY} {number}" for number in range(COUNT)})
     index = Index(tmp_path / "i.sqlite")
     vault = Vault(place, index)
+    vault.settle()
     for number in range(40):
         (place / f"{number}.md").write_text(f"{EVERY} plum{number} " * 400)
         vault.refresh([f"{number}.md"])
-    segments = "SELECT count(DISTINCT segid) FROM words_idx"
-    before, steps = index._db.execute(segments).fetchone()[0], 0
-
-    def is_enough() -> bool:
-        nonlocal steps
-        steps += 1
-        return steps > 2000
-
+    assert not vault.state, "words wait"
     index.tidy(lambda: True)
-    assert index._db.execute(segments).fetchone()[0] == before > 16, "nothing is joined within a change"
-    index.tidy(is_enough)
-    assert index._db.execute(segments).fetchone()[0] < 16
-    assert 1 < steps < 2000
+    assert vault.state
+    assert not index._db.execute("SELECT * FROM unworded").fetchall()
     assert not difference(vault)
     vault.close()

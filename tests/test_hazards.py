@@ -16,8 +16,8 @@ from context import bases, dataview
 from context.calendar import Calendar
 from context.index import Index
 from context.members import members_of
-from context.search import search
 from context.vault import NoteGoneError, Vault, VaultOptions
+from context.words import asked
 from tests import hazards
 from tests.vaults import open_vault
 
@@ -92,9 +92,11 @@ def test_the_ordinary_notes_beside_them_are_served(made: tuple[Vault, dict[str, 
     vault, found = made
     now = vault.snapshot
     assert all(not now.notes[path].flags and not now.notes[path].private for path in hazards.ORDINARY)
-    assert [hit.path for hit in search(vault, "gooseberries")] == ["Home.md", "odd/twice.md"]
-    assert {hit.path for hit in search(vault, "persimmon")} == {path for path in hazards.ORDINARY if "Beside" in path}
-    assert [Path(hit.path).name for hit in search(vault, "loquat")] == ["bottom.md"]
+    assert [hit.path for hit in vault.search(asked("gooseberries"), 9)] == ["Home.md", "odd/twice.md"]
+    assert {hit.path for hit in vault.search(asked("persimmon"), 99)} == {
+        path for path in hazards.ORDINARY if "Beside" in path
+    }
+    assert [Path(hit.path).name for hit in vault.search(asked("loquat"), 9)] == ["bottom.md"]
     assert now.graph.out["Home.md"] == ("Project.md", "deep/Note.md")
     assert set(hazards.ORDINARY) - {"Home.md"} >= {"Project.md"} <= set(now.graph.back["Home.md"])
     assert now.graph.unresolved["deep/Note.md"] == ("Nowhere",)

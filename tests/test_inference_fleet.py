@@ -4,7 +4,7 @@ import asyncio
 import gc
 import json
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -27,7 +27,7 @@ from inference.node import (
 from inference.ollama import OllamaNode
 from inference.openai import OpenAINode
 from inference.policy import Wanted
-from inference.profile import NodeConfig, Profile, RunnerProfile, load, with_url
+from inference.profile import EmbeddingModel, NodeConfig, Profile, RunnerProfile, load, with_url
 from tests.eventually import AT_ONCE, eventually
 from tests.ollama_api import Double
 from tests.ollama_double import double
@@ -219,6 +219,9 @@ def test_never_more_requests_are_at_the_node_than_it_takes() -> None:
             finally:
                 self.at_once -= 1
 
+        async def embed(self, model: EmbeddingModel, texts: Sequence[str]) -> list[list[float]]:
+            raise NotImplementedError
+
         async def state(self) -> NodeState:
             return NodeState("desk", reachable=True)
 
@@ -377,6 +380,9 @@ def test_states_are_asked_at_once_and_remembered_for_two_seconds() -> None:
             config: NodeConfig
 
             def chat(self, chat: Chat) -> AsyncGenerator[Chunk, None]:
+                raise NotImplementedError
+
+            async def embed(self, model: EmbeddingModel, texts: Sequence[str]) -> list[list[float]]:
                 raise NotImplementedError
 
             async def state(self) -> NodeState:

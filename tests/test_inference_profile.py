@@ -2,11 +2,13 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from inference.profile import (
+    EmbeddingModel,
     NodeConfig,
     Profile,
     ProfileError,
@@ -51,6 +53,16 @@ answer_tokens = 4096
 slots = 4
 think = "low"
 options = { top_p = 0.9 }
+[embedding]
+node = "desk"
+model = "nomic-embed-text"
+num_ctx = 2048
+query_prefix = "search_query: "
+document_prefix = "search_document: "
+dimensions = 256
+deadline_ms = 200
+keep_alive = -1
+options = { num_gpu = 0 }
 [tiers]
 fast = ["small"]
 deep = ["large", "small"]
@@ -85,6 +97,9 @@ def test_a_profile_is_read_whole() -> None:
     )
     large = profile.runners["large"]
     assert (large.slots, large.kv_type, large.keep_alive, large.think) == (4, "f16", "5m", "low")
+    assert profile.embedding == EmbeddingModel(
+        "desk", "nomic-embed-text", 2048, "search_query: ", "search_document: ", 256, 200, -1, {"num_gpu": 0}
+    )
     assert profile.tiers == {"fast": ("small",), "deep": ("large", "small")}
     assert profile.commands == {"orient": "fast", "research": "large"}
     assert [(one.name, one.seed, one.ours, one.why) for one in profile.settings] == [
@@ -93,7 +108,7 @@ def test_a_profile_is_read_whole() -> None:
 
 
 REFUSED = [
-    ("description = ", "descripton = ", ["descripton", "unknown", "description, nodes"]),
+    ("description = ", "descripton = ", ["descripton", "unknown", "description, embedding, nodes"]),
     ('kind = "ollama"', 'kind = "olama"', ["nodes.desk.kind", "'olama'", "ollama, openai"]),
     ('class = "local"', 'class = "here"', ["nodes.desk.class", "local, lan, cloud"]),
     ('class = "local"\n', "", ["nodes.desk.class is missing", "local, lan, cloud"]),
@@ -141,6 +156,16 @@ REFUSED = [
     ('stop = ["x"]', "stop = [1]", ["runners.small.options.stop", "list of texts"]),
     ("top_p = 0.9", "num_batch = 512", ["runners.large.options.num_batch", "unknown"]),
     ("[runners.small]", "[runners.fast]", ["runners.fast", "name of a tier"]),
+    ('[embedding]\nnode = "desk"', '[embedding]\nnode = "attic"', ["embedding.node", "'attic'", "desk, rack"]),
+    ('"nomic-embed-text"', '"nomic embed"', ["embedding.model", "name of a model"]),
+    ("num_ctx = 2048", "num_ctx = 16", ["embedding.num_ctx", "64 to"]),
+    ("num_ctx = 2048\n", "", ["embedding.num_ctx", "missing"]),
+    ('"search_query: "', '"a\\nb"', ["embedding.query_prefix", "one line"]),
+    ("dimensions = 256", "dimensions = 8193", ["embedding.dimensions", "0 to 8192"]),
+    ("deadline_ms = 200", "deadline_ms = 0.3", ["embedding.deadline_ms", "10 to 10000"]),
+    ("deadline_ms = 200", "deadline = 200", ["embedding.deadline is unknown", "deadline_ms"]),
+    ("num_gpu = 0", "num_gqu = 0", ["embedding.options.num_gqu is unknown", "num_gpu"]),
+    ("[embedding]", "[[embedding]]", ["embedding", "takes a table"]),
     ('fast = ["small"]', 'quick = ["small"]', ["tiers.quick", "unknown", "fast"]),
     ('fast = ["small"]', 'fast = ["smal"]', ["tiers.fast", "'smal'", "small, large"]),
     ('fast = ["small"]', 'fast = "small"', ["tiers.fast", "list"]),
@@ -195,6 +220,37 @@ def test_an_ollama_has_one_kv_type_and_slot_count_for_all_its_models(more: str, 
     text = changed("[tiers]", runner("twin", "other", more) + "[tiers]")
     with pytest.raises(ProfileError, match=rf"runners.twin.{key} differs from small .*allowed: (q8_0|1)"):
         parse(text, "mine")
+
+
+def test_a_node_may_be_there_for_embeddings_alone() -> None:
+    alone = '[nodes.idle]\nkind = "openai"\nurl = "http://[::1]:1"\nclass = "local"\n'
+    text = changed("[runners.small]", f"{alone}[runners.small]").replace(
+        '[embedding]\nnode = "desk"', '[embedding]\nnode = "idle"'
+    )
+    assert parse(text.replace("options = { num_gpu = 0 }\n", ""), "mine").embedding == EmbeddingModel(
+        "idle", "nomic-embed-text", 2048, "search_query: ", "search_document: ", 256, 200, -1
+    )
+
+
+def test_vectors_of_another_model_window_length_or_prefix_are_other_vectors() -> None:
+    one = EmbeddingModel("desk", "nomic-embed-text", 2048, document_prefix="a: ")
+    others = [
+        replace(one, model="all-minilm"),
+        replace(one, num_ctx=256),
+        replace(one, dimensions=64),
+        replace(one, document_prefix=""),
+    ]
+    assert len({one.id, *(other.id for other in others)}) == 5
+    same = replace(one, node="rack", query_prefix="q: ", deadline_ms=10, keep_alive=0, options={"num_gpu": 0})
+    assert same.id == one.id
+
+
+@pytest.mark.parametrize(
+    ("klass", "trusted", "sees"),
+    [("local", False, True), ("lan", True, True), ("lan", False, False), ("cloud", False, False)],
+)
+def test_private_notes_go_to_this_machine_and_to_a_trusted_one(klass: str, trusted: bool, sees: bool) -> None:
+    assert NodeConfig("n", "openai", "https://n", klass, trusted=trusted).sees_private is sees
 
 
 def test_a_node_that_runs_nothing_is_refused() -> None:
@@ -302,7 +358,7 @@ def test_the_settings_of_the_default_profile_agree_with_its_runners() -> None:
         "KV_CACHE_TYPE",
         "KEEP_ALIVE",
     }
-    residents = [one for one in profile.runners.values() if one.keep_alive == -1]
+    residents = [one for one in (*profile.runners.values(), profile.embedding) if one and one.keep_alive == -1]
     assert int(said["MAX_LOADED_MODELS"]) == len(residents)
     for one in profile.runners.values():
         assert str(one.slots) == said["NUM_PARALLEL"]

@@ -50,7 +50,8 @@ def test_the_plugin_and_the_program_have_one_version() -> None:
 def test_every_dependency_has_its_reason_and_its_pin() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     decisions, lock = (ROOT / "docs/decisions.md").read_text(), (ROOT / "requirements.lock").read_text()
-    for requirement in project["dependencies"]:
+    extras = [one for extra in project["optional-dependencies"].values() for one in extra]
+    for requirement in (*project["dependencies"], *extras):
         name = re.match(r"[a-z0-9-]+", requirement)[0]  # type: ignore[index]
         assert f"| `{name}` |" in decisions
         assert re.search(rf"^{name}==", lock, re.MULTILINE)

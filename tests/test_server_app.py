@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from commands.events import FINAL
-from server.app import serve
+from server.app import _listener, serve
 from tests.edge import TOKEN, config, sse, until
 from tests.ollama_double import double_in_thread
 from tests.serving import Program, program
@@ -368,3 +368,11 @@ def test_the_token_is_never_told(tmp_path: Path) -> None:
             assert TOKEN not in client.get("/v1/status").text
         service.signal()
         assert TOKEN not in "".join(map(str, service.end()))
+
+
+def test_the_end_of_an_answer_does_not_wait_for_its_beginning(tmp_path: Path) -> None:
+    """Nagle's algorithm is off for connections: with it, each answer on one that is kept takes 40 ms."""
+    with _listener(config(tmp_path)) as listener, socket.create_connection(listener.getsockname()):
+        line, _ = listener.accept()
+        with line:
+            assert line.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

@@ -106,7 +106,7 @@ def test_when_all_is_well(tmp_path: Path) -> None:
         assert {check["status"] for check in ran.json["checks"]} == {"ok"}
         names = [check["name"] for check in ran.json["checks"]]
         assert names == [
-            *("python", "packages", "sqlite", "prompts", "configuration", "time zone", "token", "state folder"),
+            *("python", "packages", "full text", "prompts", "configuration", "time zone", "token", "state folder"),
             *("vault", "index", "cache", "service", "profile", "node local", "model", "model", "model"),
         ]
         assert [check["found"] for check in ran.json["checks"][-3:]] == [
@@ -118,8 +118,8 @@ def test_when_all_is_well(tmp_path: Path) -> None:
             assert person.run("context", "one").code == person.run("context", "one").code == 0
             told = person.run("doctor")
         assert told.code == 0
-        assert f"process {service.process.pid} at {service.said['url']}, " in told.out
-        assert "% of " in told.out
+        assert f"process {service.process.pid} at {service.said['url']}; " in told.out
+        assert "its cache is sqlite, which had 50 % of 2 contexts\n" in told.out
         assert told.out.endswith("\nNothing is broken.\n")
         assert files_of(person.vault) == before
 
@@ -151,7 +151,7 @@ def test_with_everything_missing(tmp_path: Path) -> None:
 
 def test_the_program_itself(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     sound = found(config)
-    assert sound["packages"].status == sound["sqlite"].status == "ok"
+    assert sound["packages"].status == sound["full text"].status == "ok"
     assert sound["prompts"].found == ", ".join(SHIPPED)
 
     wanted = ["pyyaml>=6", "pyyaml>=99,<100", "pyyaml<5.4", "nobody-made-this>=1", 'other; extra == "web"']

@@ -21,6 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from context.index import Index
 from context.vault import Vault
 from context.watch import Watch
+from context.words import asked
 from tests.vaults import write
 
 # A word that every note of these tests holds, so that one question shows every row of the full text.
@@ -39,7 +40,7 @@ def state(vault: Vault) -> dict[str, Any]:
         "names": {path: now.names.resolve(Path(path).name, "x.md") for path in now.files},
         "digest": now.digest,
         "texts": {
-            word: [(hit.path, hit.start, hit.end, hit.heading, round(hit.score, 6)) for hit in vault.search(f'"{word}"', 10**6)]
+            word: sorted((hit.path, hit.start, hit.end, hit.heading) for hit in vault.search(asked(word), 10**6))
             for word in dict.fromkeys(words)
         },
     }  # fmt: skip

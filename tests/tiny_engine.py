@@ -112,7 +112,7 @@ def write_model(
 
 @contextlib.contextmanager
 def engine(
-    model: Path, *, window: int = 4096, slots: int = 1, kv_type: str = "f16", log: bool = False
+    model: Path, *, window: int = 4096, slots: int = 1, kv_type: str = "f16", log: bool = False, embeds: bool = False
 ) -> Iterator[str]:
     """A running server over a model, in a process of its own; gives its address.
 
@@ -121,6 +121,7 @@ def engine(
         window: tokens of one slot.
         slots: requests it runs at once.
         kv_type: f16, q8_0 or q4_0.
+        embeds: whether it gives vectors instead of answers.
         log: whether llama.cpp tells the sizes of its buffers; they are in `model` with the ending `.log`.
 
     Raises:
@@ -131,7 +132,7 @@ def engine(
     with said.open("wb") as errors, contextlib.ExitStack() as stack:
         process = stack.enter_context(
             subprocess.Popen(
-                [*command, *(["--log"] if log else [])],
+                [*command, *(["--log"] if log else []), *(["--embeds"] if embeds else [])],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -167,6 +168,7 @@ def _serve() -> None:
     parser.add_argument("slots", type=int)
     parser.add_argument("kv_type")
     parser.add_argument("--log", action="store_true")
+    parser.add_argument("--embeds", action="store_true")
     options = parser.parse_args()
     with socket.socket() as line:
         line.bind(("127.0.0.1", 0))
@@ -183,6 +185,10 @@ def _serve() -> None:
     wanted.cache_ram_mib = 0
     # More threads than one are slower on two cores that others use too.
     wanted.cpuparams.n_threads = wanted.cpuparams_batch.n_threads = 1
+    wanted.embedding = options.embeds
+    if options.embeds:
+        wanted.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
+        wanted.n_ubatch = wanted.n_batch = options.window  # a text is read at once
     wanted.verbosity = 4 if options.log else wanted.verbosity
     if options.kv_type != "f16":
         wanted.cache_type_k = wanted.cache_type_v = getattr(xllamacpp.ggml_type, f"GGML_TYPE_{options.kv_type.upper()}")

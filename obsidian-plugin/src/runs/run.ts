@@ -162,6 +162,7 @@ const DEGRADED: Record<string, string> = {
 	model: "No model answered: this is from your notes alone.",
 	routing: "No model chose the projects: only those your words name were filed.",
 	context: "The model read less than was sent: a part of the notes is missing in this answer.",
+	embeddings: "Your notes were searched by words alone: what your question means was not told in time.",
 	cache: "The cache is away: answers take longer.",
 	web: "The web was not searched.",
 	rerun: "The service no longer knows the earlier answer: this one stands alone.",
