@@ -16,7 +16,7 @@ from context.named import linked, named
 from context.names import base_of, fold
 from context.note import Note
 from context.passage import Piece, bytes4, cut, pieces
-from context.search import search
+from context.search import asks_for_notes, search
 from context.vault import NoteGoneError, Snapshot, Vault
 from context.words import asked as asking
 from context.words import stem, words
@@ -297,7 +297,8 @@ def _found(g: Gathering, hit: Hit, asked: frozenset[str]) -> Iterator[tuple[Note
         return
     heading = tuple(part for part in hit.heading.split(" > ") if part)
     said = asked and not asked.isdisjoint(_said_in_properties(g, note))
-    whole = bytes4(text[note.body :]) <= min(_WHOLE_TOKENS, g.budget // _WHOLE_SHARE)
+    most = 0 if asks_for_notes(g.text) else min(_WHOLE_TOKENS, g.budget // _WHOLE_SHARE)
+    whole = bytes4(text[note.body :]) <= most
     if not note.is_text:
         return  # a canvas is found by its maps, and says nothing to quote
     if hit.start >= hit.end:  # a note without text is found by its name and properties: those are what it can show

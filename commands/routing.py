@@ -12,10 +12,12 @@ from context.kinds import PROJECT
 from context.names import base_of, fold
 from context.note import Note, Task
 from context.scan import scan
-from context.search import search
 from context.vault import Snapshot, Vault
+from context.words import asked
 
 # So many projects and tasks are put before a model: more would crowd the window, and it chooses worse among many.
+# Chunks that are looked at for projects that fit the words.
+_MOST_HITS = 60
 MOST_PROJECTS = 6
 _MOST_TASKS = 4
 _MOST_CHARS = 80
@@ -130,7 +132,9 @@ def candidates(
     snapshot = entities.snapshot
     sure = dict.fromkeys(path for path in (*projects, *named(entities, words)) if _open(snapshot, path))
     likely = dict.fromkeys(
-        hit.path for hit in search(vault, words) if hit.path not in sure and _open(snapshot, hit.path)
+        hit.path
+        for hit in vault.search(asked(words), _MOST_HITS)  # what names lead to is not what the words say
+        if hit.path not in sure and _open(snapshot, hit.path)
     )
     rest = [path for path in likely if private or not snapshot.notes[path].private]
     return tuple(

@@ -42,6 +42,12 @@ _EMBEDDED, _NEAR, _MOST_LINKING = 0.95, 0.7, 40
 # A scope of more notes is looked through afterwards.
 _MOST_INSIDE = 2000
 
+# A question that asks for notes, not for what stands in one.
+_FOR_NOTES = re.compile(
+    r"\b(?:(?:which|what|list|find|show|any|all) (?:\w+ ){0,2}notes?"
+    r"|have i (?:\w+ )?(?:written|noted)|do i have (?:\w+ )?on)\b",
+    re.IGNORECASE,
+)
 # Words that begin with capitals, and small words between them: "Bank of the River".
 _CAPITAL = r"[^\W\d_a-z]\w*(?:[’'.-]\w+)*"
 _SMALL = r"(?: (?:of|de|the|la|von|van|der|du|and|el|al|bin|ibn|di|da|le|d'))"
@@ -99,6 +105,23 @@ def _direct(vault: Vault, text: str, inside: Mapping[str, object], *, whole: boo
         if whole or len(within) >= _BEST or len(found) < most:
             return within[:_BEST]
         most *= 8  # what fits better lies outside the scope: look further down the list
+
+
+def _in_turns(found: list[Hit]) -> list[Hit]:
+    """The best chunk of each note before the second of any, which then is worth no more than the last of those."""
+    turns: dict[str, int] = {}
+    ranked: list[tuple[int, Hit]] = []
+    for hit in found:
+        turn = turns[hit.path] = turns.get(hit.path, -1) + 1
+        ranked.append((turn, replace(hit, score=hit.score / (1 + turn))))
+    ranked.sort(key=lambda one: (one[0] > 0, -one[1].score))
+    least = min((hit.score for turn, hit in ranked if not turn), default=0.0)
+    return [hit if not turn else replace(hit, score=min(hit.score, least) * 0.99) for turn, hit in ranked]
+
+
+def asks_for_notes(text: str) -> bool:
+    """Whether a question asks which notes there are, more than what stands in one."""
+    return _FOR_NOTES.search(text) is not None
 
 
 def place_of(note: Note, sub: str) -> int:
@@ -241,7 +264,7 @@ class _Ranking:
             if hit is not None and hit.path != standing.via and self._is_inside(hit.path):
                 found.append(replace(hit, score=standing.score, why=standing.why, via=standing.via))
         found.sort(key=lambda hit: (-hit.score, hit.path, hit.start))
-        return found[:limit]
+        return _in_turns(found)[:limit] if asks_for_notes(self._text) else found[:limit]
 
     def _has_name(self) -> bool:
         """Whether the question names anything: a note, or what begins with a capital."""

@@ -1,5 +1,6 @@
 """Packing passages into a budget."""
 
+import itertools
 from dataclasses import replace
 from typing import Any
 
@@ -30,6 +31,25 @@ def test_what_is_left_of_a_share_goes_to_the_others() -> None:
         [_passage(f"{n}.md", 0, 500, "b", n) for n in range(4)], 400, shares={"a": 0.9, "b": 0.1}, order=["a", "b"]
     )
     assert len(context.passages) == 3
+
+
+def test_what_grows_a_little_drives_nothing_out() -> None:
+    others = [_passage(f"p{n}.md", 0, 72, "projects", 50 - n) for n in range(50)]  # 20 tokens each
+    shares = {"recent": 0.4, "projects": 0.1}
+
+    def chosen(size: int, **more: Any) -> list[str]:
+        day = _passage("day.md", 0, size, "recent", 1)
+        context = assemble([day, *others], 800, shares=shares, order=["projects", "recent"], **more)
+        assert context.tokens <= 800
+        assert "day.md" in {one.path for one in context.passages}
+        return [one.path for one in context.passages if one.lane == "projects"]
+
+    sizes = range(200, 1200, 40)
+    free = [chosen(size) for size in sizes]
+    rounded = [chosen(size, volatile=("recent",), step=100) for size in sizes]
+    assert sum(a != b for a, b in itertools.pairwise(free)) > 10
+    assert sum(a != b for a, b in itertools.pairwise(rounded)) == 2, "once in a hundred tokens"
+    assert all(len(one) <= len(other) < len(one) + 6 for one, other in zip(rounded, free, strict=True))
 
 
 def test_a_passage_inside_a_chosen_one_lends_its_reason() -> None:

@@ -149,7 +149,7 @@ def test_names_headings_and_text_of_each_chunk_are_embedded(vault: Vault) -> Non
         return [text_of(note, text, one) for one in chunks(note, text)]
 
     assert texts("Engine.md") == ["Engine motor\nThe diesel engine drips oil."]
-    assert texts("Empty.md") == ["Empty\nactive"]
+    assert texts("Empty.md") == ["Empty\nEmpty status active"]
     assert texts("Plums.md")[0].startswith("Plums > Plums\n# Plums\nSeven plums") or texts("Plums.md")[0].startswith(
         "Plums\n# Plums\nSeven plums"
     )

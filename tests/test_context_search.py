@@ -194,3 +194,12 @@ def test_what_the_open_note_is_linked_with_is_likely_meant(films: Vault, tmp_pat
     assert not {"Verdict.md", "Log.md"} & {hit.path for hit in search(vault, asked_for)}
     found = [hit.path for hit in search(vault, asked_for, open_note="Sums.md")]
     assert {"Verdict.md", "Log.md"} <= set(found)
+
+
+def test_who_asks_for_notes_gets_one_chunk_of_each_before_a_second_of_any(tmp_path: Path) -> None:
+    long = "\n".join(f"## Hive {n}\n{'Bees and bees again, says the almanac. ' * 8}" for n in range(6))
+    vault = open_vault(tmp_path, {"Bees.md": long, "Meadow.md": "Where bees fly.", "Wax.md": "Made by bees."})
+    paths = [hit.path for hit in search(vault, "Which notes are about bees?")]
+    assert set(paths[:3]) == {"Bees.md", "Meadow.md", "Wax.md"}
+    assert paths.count("Bees.md") > 1
+    assert [hit.path for hit in search(vault, "What do bees do?")][:2] == ["Bees.md", "Bees.md"]

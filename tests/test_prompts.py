@@ -192,3 +192,9 @@ def test_a_damaged_prompt_is_told_with_its_line(installation: Path) -> None:
     (installation / "plan.md").write_text(text.replace("tier: ", "tier: : "), "utf-8")
     with pytest.raises(PromptError, match=r"plan\.md: the frontmatter cannot be read: not YAML \(line 4\)"):
         shipped_prompts()
+
+
+def test_a_prompt_knows_the_blanks_it_holds() -> None:
+    found = shipped_prompts()
+    assert {name for name, prompt in found.items() if "facts" in prompt.blanks} == {"orient", "plan", "validate"}
+    assert made(body="Say {{ today }}, and more facts about it.\n{{text}}").blanks == {"today", "text"}

@@ -765,6 +765,7 @@ def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
     return {
         str(file.relative_to(folder)): (file.read_bytes() if file.is_file() else b"", file.stat().st_mtime_ns)
         for file in sorted(folder.rglob("*"))
+        if "index.text" not in str(file)  # full text puts its pieces together by itself, a moment after a change
     }
 
 

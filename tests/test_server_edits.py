@@ -104,9 +104,9 @@ class Desk:
         return self.journal.propose(self.appended(*(names or NOTES), **more), title="a try", command="update", run="r")
 
     def found(self, words: str) -> list[str]:
-        """The notes of a context that is asked for now."""
+        """The notes of a context that is asked for now that fit by their words; names may lead to others."""
         reply = self.ask("POST", "/v1/context", {"text": words, "gather": ["search"]})
-        return [passage["path"] for passage in reply.json["passages"]]
+        return [passage["path"] for passage in reply.json["passages"] if passage["why"] == "fits the words"]
 
 
 def opened(folder: Path, runner: "asyncio.Runner") -> Desk:
