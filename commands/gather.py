@@ -316,7 +316,7 @@ def _stems(text: str, piece: Piece) -> frozenset[str]:
 
 
 def _said_in_properties(g: Gathering, note: Note) -> frozenset[str]:
-    """The stems of the words in the properties of a note that its text after them has not."""
+    """The stems of the words in the properties of a note, their names among them."""
     known: dict[str, frozenset[str]] = g.snapshot.kept.setdefault("said in properties", {})
     if note.path not in known:
         said = " ".join(text for name, value in note.properties.items() for text in (name, *_texts(value)))

@@ -267,16 +267,19 @@ class Index:
                 for batch in batches:
                     touched += self._drop(entry.row.note.path for entry in batch)
                     touched += self._add(batch)
-                self._db.executemany("INSERT INTO unworded VALUES(?)", [(note,) for note in touched])
+                # A note may change again before its words are found.
+                self._db.executemany("INSERT OR IGNORE INTO unworded VALUES(?)", [(note,) for note in touched])
                 for row in kept:
                     packed = _encode(row)
                     self._db.execute(
                         "UPDATE note SET row=?, sum=? WHERE path=?", (packed, crc32(packed), row.note.path)
                     )
                 self._db.execute("UPDATE files SET digest=?", (files,))
-            except BaseException:
+            except BaseException as error:
                 self._db.execute("ROLLBACK")
                 self._words.rollback()
+                if self._unworded and isinstance(error, Exception):  # the words of earlier changes went along
+                    raise sqlite3.DatabaseError("words that were not yet found are lost") from error
                 raise
             self._db.execute("COMMIT")
             self._unworded = True

@@ -163,3 +163,35 @@ def test_the_words_of_many_changes_are_made_last_together(tmp_path: Path) -> Non
     assert not index._db.execute("SELECT * FROM unworded").fetchall()
     assert not difference(vault)
     vault.close()
+
+
+def test_a_note_that_changes_twice_before_anybody_searches_costs_no_rebuild(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = write(tmp_path / "vault", {"a.md": "apple", "b.md": "pear"})
+    index = Index(tmp_path / "i.sqlite")
+    vault = Vault(place, index)
+    rebuilt: list[Exception] = []
+    monkeypatch.setattr(index, "rebuild", rebuilt.append)
+    for text in ("plum one", "plum two more", "quince at last"):
+        (place / "a.md").write_text(text)
+        assert vault.refresh(["a.md"]) == 1
+    assert not rebuilt
+    assert [hit.path for hit in vault.search(asked("quince"), 3)] == ["a.md"]
+    assert not vault.search(asked("plum"), 3)
+    vault.close()
+
+
+def test_words_that_a_failed_change_takes_along_are_said_to_be_lost(tmp_path: Path) -> None:
+    place = write(tmp_path / "vault", {"a.md": "apple", "b.md": "pear"})
+    index = Index(tmp_path / "i.sqlite")
+    vault = Vault(place, index)
+    (place / "a.md").write_text("plum")
+    vault.refresh(["a.md"])
+
+    def breaks() -> Any:
+        raise RuntimeError
+        yield
+
+    with pytest.raises(sqlite3.DatabaseError):
+        index.write(breaks(), files="x")
