@@ -103,7 +103,15 @@ class Gathering:
         """Chunks in scope that answer the person's words, best first."""
         most = max(_MOST_HITS, self.budget // _HIT_TOKENS)
         near = "" if self.open_note in self.snapshot.maps else self.open_note  # a map is walked instead
-        found = search(self.vault, self.text, limit=most, snapshot=self.snapshot, inside=self.notes, open_note=near)
+        found = search(
+            self.vault,
+            self.text,
+            limit=most,
+            snapshot=self.snapshot,
+            inside=self.notes,
+            open_note=near,
+            like=self.likeness,
+        )
         return [hit for hit in found if not is_template(self.snapshot, hit.path)]
 
     @property

@@ -86,8 +86,7 @@ class Known:
     files: str
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(Struct, frozen=True, gc=False):
     """A chunk found by words: where it stands in its note and how well it fits (higher is better).
 
     Attributes:
@@ -404,6 +403,16 @@ class Index:
         with self._lock:
             self._worded()
             return self.state
+
+    def chunks_at(self, places: Iterable[tuple[str, int]]) -> list[Hit]:
+        """The chunks that begin at offsets of notes, in characters, without scores; in no order."""
+        with self._lock:
+            found = self._db.execute(
+                "SELECT chunk.id, 0.0 FROM json_each(?) AS place JOIN note ON note.path = place.value ->> 0 "
+                "JOIN chunk ON chunk.note = note.id AND chunk.start = place.value ->> 1",
+                (json.dumps(list(places)),),
+            ).fetchall()
+            return self._places(found)
 
     def frequency(self, word: str) -> float:
         """In which part of all chunks a word stands, in 0..1; of several words the rarest counts.

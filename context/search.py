@@ -4,9 +4,12 @@ import heapq
 import math
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
+from msgspec.structs import replace
+
+from context.fusion import blended, together
 from context.index import Hit
 from context.lexicon import spoken
 from context.names import fold
@@ -14,17 +17,17 @@ from context.note import Note
 from context.vault import NoteGoneError, Snapshot, Vault
 from context.words import STOP_WORDS, asked
 
+if TYPE_CHECKING:
+    from context.embed import Likeness
+
 # What the constants below gave on five vaults, one by one, stands in docs/benchmarks.md ("Search").
 
-# So many chunks are looked at: what BM25 puts behind them is no better for its note or its names.
+# So many chunks are looked at, by words and by meaning: what lies behind them is no better for its note or its names.
 _BEST = 300
-# What the note of a chunk and the better of its neighbours add to it. The chunks of a note count half as much each
-# time: a long note does not win by its length.
-_NOTE, _BESIDE, _LESS = 0.5, 0.25, 0.5
 # The second hop: so many chunks lead on, those at least half as good as the best.
 _SEEDS, _SEED_SHARE = 5, 0.5
 # What a chunk that is led to is worth: what its name gives it, and what it has of its own.
-_GIVEN, _OWN = 0.6, 0.4
+_GIVEN, _OWN = 0.55, 0.45
 # A question without a name asks less for what names lead to. So many names in a chunk say what it is about; more of
 # them are a list, and each says less.
 _NAMELESS, _LIST = 0.6, 20
@@ -63,10 +66,12 @@ def search(
     snapshot: Snapshot | None = None,
     inside: Mapping[str, object] | None = None,
     open_note: str = "",
+    like: "Likeness | None" = None,
 ) -> list[Hit]:
     """The chunks that answer a question, best first; none for a question without words.
 
-    Three steps. Small chunks are ranked by BM25, stemmed and exact. Each is seen together with its note and neighbours.
+    Three steps. Small chunks are ranked by BM25, stemmed and exact, and by likeness of meaning where there are vectors;
+    how much each counts follows the question. Each chunk is seen together with its note and neighbours.
     From the best of them, and from the question itself, names lead on: to the notes that are named, and to chunks that
     speak of the same rare name, so that what a question needs in two steps is found in one.
 
@@ -77,14 +82,22 @@ def search(
         snapshot: of the vault, if not the present one.
         inside: the only notes looked at, by path; None for all.
         open_note: where the person stands: what it links to, and what links to it, is likely meant.
+        like: how near the chunks of the notes looked at are to the question in meaning; None without vectors.
 
     Returns:
-        Hits whose score is 1 for the best by words; `why` and `via` say what led to each.
+        Hits whose score is 1 for the best by words and meaning; `why` and `via` say what led to each.
     """
     snapshot = snapshot or vault.snapshot
     inside = snapshot.notes if inside is None else inside
     found = _direct(vault, text, inside, whole=len(inside) >= len(vault.snapshot.notes))
-    ranking = _Ranking(vault, snapshot, text, found, inside)
+    hits = {hit.number: hit for hit in found}
+    words = own = {hit.number: hit.score for hit in found}
+    if like is not None:
+        cosines, least = _cosines(vault, hits, like)
+        own = blended(words, cosines, least)
+    worth = together(own, {number: hit.path for number, hit in hits.items()})
+    whys = {number: "fits the words" if words.get(number) else "near in meaning" for number in own}
+    ranking = _Ranking(vault, snapshot, text, inside, hits, worth, whys)
     ranking.take_named()
     ranking.follow_names()
     ranking.follow_embeds()
@@ -105,6 +118,19 @@ def _direct(vault: Vault, text: str, inside: Mapping[str, object], *, whole: boo
         if whole or len(within) >= _BEST or len(found) < most:
             return within[:_BEST]
         most *= 8  # what fits better lies outside the scope: look further down the list
+
+
+def _cosines(vault: Vault, hits: dict[int, Hit], like: "Likeness") -> tuple[dict[int, float | None], float]:
+    """How near chunks are to the question: those found, and the nearest of all, which join them; the last of these."""
+    nearest = like.nearest(_BEST)
+    near: dict[tuple[str, int], float | None] = {(row.path, row.start): row.cosine for row in nearest}
+    known = {(hit.path, hit.start) for hit in hits.values()}
+    hits.update((hit.number, hit) for hit in vault.chunks_at(place for place in near if place not in known))
+    rest = [hit for hit in hits.values() if (hit.path, hit.start) not in near]
+    places = [(hit.path, hit.start, hit.end) for hit in rest]
+    near.update(zip(((path, start) for path, start, _ in places), like.cosines(places), strict=True))
+    least = nearest[-1].cosine if nearest else 0.0
+    return {number: near[hit.path, hit.start] for number, hit in hits.items()}, least
 
 
 def _in_turns(found: list[Hit]) -> list[Hit]:
@@ -132,28 +158,6 @@ def place_of(note: Note, sub: str) -> int:
     return next((heading.start for heading in note.headings if fold(heading.text) == wanted), note.body)
 
 
-def fused(found: list[Hit]) -> list[Hit]:
-    """Chunks with scores that count their notes and neighbours, the best 1; in the order they came."""
-    if not found:
-        return []
-    top = max(hit.score for hit in found) or 1.0
-    own = {hit.number: hit.score / top for hit in found}
-    notes: dict[str, float] = {}
-    turns: dict[str, float] = {}
-    for hit in found:  # best first
-        turn = turns.get(hit.path, 1.0)
-        notes[hit.path] = notes.get(hit.path, 0.0) + own[hit.number] * turn
-        turns[hit.path] = turn * _LESS
-    most = max(notes.values()) or 1.0
-    paths = {hit.number: hit.path for hit in found}
-    scores = []
-    for hit in found:
-        sides = (own[n] for n in (hit.number - 1, hit.number + 1) if paths.get(n) == hit.path)
-        scores.append(own[hit.number] + _NOTE * notes[hit.path] / most + _BESIDE * max(sides, default=0.0))
-    best = max(scores) or 1.0
-    return [replace(hit, score=score / best) for hit, score in zip(found, scores, strict=True)]
-
-
 @dataclass(slots=True)
 class _Standing:
     """What a chunk is worth so far, and what led to it."""
@@ -173,18 +177,34 @@ class _Step(NamedTuple):
 
 
 class _Ranking:
-    """The chunks found for one question, and what they are worth."""
+    """The chunks found for one question, and what they are worth.
 
-    def __init__(self, vault: Vault, snapshot: Snapshot, text: str, found: list[Hit], inside: Container[str]) -> None:
+    Args:
+        vault, snapshot, text, inside: as for `search`.
+        hits: the chunks by number.
+        worth: of each, in 0..1.
+        whys: what led to each.
+    """
+
+    def __init__(
+        self,
+        vault: Vault,
+        snapshot: Snapshot,
+        text: str,
+        inside: Container[str],
+        hits: dict[int, Hit],
+        worth: Mapping[int, float],
+        whys: Mapping[int, str],
+    ) -> None:
         self._vault, self._snapshot, self._inside = vault, snapshot, inside
         self._text = text
         self._names_notes = False
         self._said = f" {' '.join(spoken(text))} "
-        self._hits = {hit.number: hit for hit in fused(found)}
-        self._standing = {number: _Standing(hit.score, "fits the words") for number, hit in self._hits.items()}
+        self._hits, self._worth = hits, worth
+        self._standing = {number: _Standing(score, whys[number]) for number, score in worth.items()}
         self._first: dict[str, int] = {}  # note → its best chunk
-        for hit in sorted(self._hits.values(), key=lambda hit: -hit.score):
-            self._first.setdefault(hit.path, hit.number)
+        for number in sorted(worth, key=lambda number: -worth[number]):
+            self._first.setdefault(hits[number].path, number)
 
     def take_named(self) -> None:
         """Notes whose names the question speaks."""
@@ -279,8 +299,7 @@ class _Ranking:
         return max(0.0, math.log(1 / max(share, 1 / self._size)) / math.log(self._size))
 
     def _own(self, number: int) -> float:
-        hit = self._hits.get(number)
-        return hit.score if hit is not None else 0.0
+        return self._worth.get(number, 0.0)
 
     def _path(self, number: int) -> str:
         hit = self._hits.get(number)

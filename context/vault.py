@@ -437,6 +437,10 @@ class Vault:
         """The chunk of a note at an offset (see `Index.chunk_at`); waits until full text is there."""
         return self._looked(lambda: self.index.chunk_at(path, offset)) or []
 
+    def chunks_at(self, places: Iterable[tuple[str, int]]) -> list[Hit]:
+        """The chunks that begin at offsets of notes (see `Index.chunks_at`); waits until full text is there."""
+        return self._looked(lambda: self.index.chunks_at(places)) or []
+
     def frequency(self, word: str) -> float:
         """In which part of all chunks a word stands, in 0..1; waits until full text is there."""
         return self._looked(lambda: self.index.frequency(word)) or 0.0

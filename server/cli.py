@@ -162,8 +162,8 @@ def _context(arguments: Namespace) -> int:
     if arguments.json:
         _print_json(found)
         return 0
-    # A model gets what rarely changes first; a person wants what fits their words.
-    for passage in sorted(found["passages"], key=lambda one: "fits the words" not in one["why"]):
+    # A model gets what rarely changes first; a person wants what fits best.
+    for passage in sorted(found["passages"], key=lambda one: one["rank"]):
         place = " > ".join(filter(None, (passage["path"], passage["heading"])))
         via = f", via {passage['via']}" if passage["via"] else ""
         screen.heading(f"--- {place} ({passage['tokens']} tokens: {passage['why']}{via})")

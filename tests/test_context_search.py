@@ -1,15 +1,19 @@
 """From a question to words, from words to chunks; and the notes that a text names."""
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from context.index import Hit
+from context.chunk import chunks
+from context.embed import Likeness
+from context.matrix import Matrix
 from context.named import linked
-from context.search import fused, search
+from context.search import search
 from context.vault import Vault
 from context.words import asked, stem, words
 from tests.vaults import open_vault
@@ -135,22 +139,6 @@ def test_what_lies_outside_the_scope_is_neither_found_nor_led_to(films: Vault) -
     assert {hit.path for hit in search(films, "Who was Rita Moss in Blue Boat?", inside=few)} <= few.keys()
 
 
-def test_a_chunk_is_seen_with_its_note_and_neighbours() -> None:
-    lone, first, second = Hit("a.md", 0, 9, "", 10.0, 1), Hit("b.md", 0, 9, "", 9.0, 5), Hit("b.md", 9, 19, "", 8.0, 6)
-    ranked = fused([lone, first, second])
-    assert max(hit.score for hit in ranked) == 1.0
-    assert ranked[1].score == 1.0  # together the two say more than the one
-    assert fused([]) == []
-
-
-@given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(0, 50)), max_size=12))
-def test_scores_lie_between_nothing_and_one(found: list[tuple[str, float]]) -> None:
-    hits = [Hit(f"{path}.md", n, n + 1, "", score, n) for n, (path, score) in enumerate(found)]
-    hits.sort(key=lambda hit: -hit.score)
-    assert all(0 <= hit.score <= 1 for hit in fused(hits))
-    assert [hit.number for hit in fused(hits)] == [hit.number for hit in hits]
-
-
 @pytest.mark.parametrize(
     ("text", "terms"),
     [
@@ -203,3 +191,61 @@ def test_who_asks_for_notes_gets_one_chunk_of_each_before_a_second_of_any(tmp_pa
     assert set(paths[:3]) == {"Bees.md", "Meadow.md", "Wax.md"}
     assert paths.count("Bees.md") > 1
     assert [hit.path for hit in search(vault, "What do bees do?")][:2] == ["Bees.md", "Bees.md"]
+
+
+def like(vault: Vault, meanings: dict[str, list[float]], question: list[float]) -> Likeness:
+    """Vectors by the note they are of, and that of the question."""
+    matrix = Matrix(len(question))
+    for path, vector in meanings.items():
+        note, text = vault.text(path)
+        found = chunks(note, text)
+        places = np.array([(one.start, one.stop) for one in found], np.uint32)
+        rows = np.array([vector] * len(found), np.float32)
+        matrix.put([(path, note.digest, len(found))], places, rows, np.ones(len(found), np.bool_))
+    return Likeness(vault.snapshot.notes, matrix, np.array(question, np.float32))
+
+
+@pytest.fixture(scope="module")
+def household(tmp_path_factory: pytest.TempPathFactory) -> Vault:
+    files = {f"Shed/{n}.md": f"Shelf number {n} of the shed, and what stands on it." for n in range(30)}
+    files |= {"Boiler.md": "The boiler is drained in May.", "Lodger.md": "Rita Moss pays on the first."}
+    return open_vault(tmp_path_factory.mktemp("household"), files)
+
+
+def meanings(vault: Vault) -> dict[str, list[float]]:
+    known = {path: [0.0, 1.0] for path in vault.snapshot.notes}
+    return known | {"Boiler.md": [1.0, 0.0], "Lodger.md": [0.6, 0.8]}
+
+
+def test_what_has_none_of_the_words_is_found_by_its_meaning(household: Vault) -> None:
+    question = "hot water maintenance"
+    assert search(household, question) == []
+    near = search(household, question, like=like(household, meanings(household), [1.0, 0.0]))
+    assert (near[0].path, near[0].why) == ("Boiler.md", "near in meaning")
+    assert household.text("Boiler.md")[1][near[0].start : near[0].end] == "The boiler is drained in May."
+
+
+def test_words_and_meaning_are_one_ranking(household: Vault) -> None:
+    hits = search(household, "shelf number 17", like=like(household, meanings(household), [0.0, 1.0]))
+    assert (hits[0].path, hits[0].why) == ("Shed/17.md", "fits the words")
+    assert len({hit.number for hit in hits}) == len(hits)
+
+
+def test_meaning_finds_nothing_outside_the_scope_or_of_another_version(household: Vault, tmp_path: Path) -> None:
+    some = {path: note for path, note in household.snapshot.notes.items() if path != "Boiler.md"}
+    near = replace(like(household, meanings(household), [1.0, 0.0]), notes=some)
+    assert "Boiler.md" not in {hit.path for hit in search(household, "hot water", inside=some, like=near)}
+    other = open_vault(tmp_path, {"Boiler.md": "The boiler is broken."})
+    stale = replace(near, notes=other.snapshot.notes)
+    assert search(other, "hot water", like=stale) == []
+
+
+def test_an_embedder_by_chance_takes_nothing_from_the_words(tmp_path: Path) -> None:
+    chance = np.random.default_rng(5)
+    tales = {f"{n}.md": f"Tale {n} of the {'harbour' if n % 50 == 0 else 'moor'}, told at night." for n in range(2000)}
+    vault = open_vault(tmp_path, tales)
+    vectors = chance.standard_normal((len(tales) + 1, 64))
+    vectors /= np.linalg.norm(vectors, axis=1)[:, None]
+    by_chance = like(vault, dict(zip(tales, vectors.tolist(), strict=False)), vectors[-1].tolist())
+    hits = search(vault, "harbour", limit=20, like=by_chance)
+    assert all("harbour" in tales[hit.path] for hit in hits)

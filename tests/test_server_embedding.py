@@ -12,11 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from commands import gather
-from commands.gather import Gathering
 from commands.house import House
 from commands.run import Request, build_context
-from context.assemble import Passage
 from inference.profile import ProfileError
 from server import doctor
 from server.config import load
@@ -55,19 +52,6 @@ async def filled(house: House) -> None:
 
 def inputs(ollama: Double) -> list[str]:
     return [text for seen in ollama.requests if seen.path == "/api/embed" for text in seen.body["input"]]
-
-
-@pytest.fixture
-def by_meaning(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Search that goes by meaning alone, so that it shows what comes of it."""
-
-    def search(g: Gathering) -> Iterator[Passage]:
-        for row in g.likeness.nearest(5) if g.likeness else []:
-            note, text = g.vault.text(row.path)
-            place = (text[row.start : row.stop], row.start, row.stop, note.digest)
-            yield Passage(row.path, "", *place, "search", row.cosine, "meaning", private=note.private)
-
-    monkeypatch.setitem(gather.WAYS, "search", search)
 
 
 def test_off_unless_wanted_and_then_numpy_is_not_even_imported(tmp_path: Path) -> None:
@@ -110,7 +94,6 @@ def test_a_profile_without_a_model_for_it_is_refused_at_the_start(tmp_path: Path
         asyncio.run(open_house(config(tmp_path, embeddings="on", profile=str(own), cache="memory")))
 
 
-@pytest.mark.usefixtures("by_meaning")
 def test_the_service_fills_in_vectors_keeps_them_fresh_and_tells_how_far_it_is(tmp_path: Path) -> None:
     async def test() -> None:
         root = write(tmp_path / "vault", NOTES)
@@ -149,7 +132,6 @@ def test_the_service_fills_in_vectors_keeps_them_fresh_and_tells_how_far_it_is(t
     asyncio.run(test())
 
 
-@pytest.mark.usefixtures("by_meaning")
 def test_a_question_whose_vector_does_not_come_is_answered_without_and_says_so(tmp_path: Path) -> None:
     async def test() -> None:
         write(tmp_path / "vault", NOTES)
@@ -169,7 +151,6 @@ def test_a_question_whose_vector_does_not_come_is_answered_without_and_says_so(t
     asyncio.run(test())
 
 
-@pytest.mark.usefixtures("by_meaning")
 def test_a_context_made_with_fewer_vectors_is_not_given_again(tmp_path: Path) -> None:
     async def test() -> None:
         write(tmp_path / "vault", NOTES)
@@ -187,7 +168,6 @@ def test_a_context_made_with_fewer_vectors_is_not_given_again(tmp_path: Path) ->
     asyncio.run(test())
 
 
-@pytest.mark.usefixtures("by_meaning")
 @pytest.mark.parametrize("trusted", [False, True])
 def test_private_words_and_notes_go_to_a_trusted_node_alone(tmp_path: Path, trusted: bool) -> None:
     async def test() -> None:
