@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from inference.embedding import Vector, embedded
-from inference.node import Chat, Chunk, Message, Node, NodeState, NodeUnavailable, NothingFits, Usage
+from inference.model import ModelFacts
+from inference.node import Chat, Chunk, Loaded, Message, Node, NodeState, NodeUnavailable, NothingFits, Usage
+from inference.plan import Plan, make_plan
 from inference.policy import Decision, Wanted, decide
 from inference.profile import NodeConfig, Profile, RunnerProfile, same_model
 from inference.schedule import NodeQueue
@@ -57,6 +59,7 @@ class Fleet:
     Args:
         profile: what there is.
         make_node: makes a node when it is first spoken to.
+        embeds: whether the embedding model is used; it takes its place in the memory plan then.
         clock: seconds, for what is remembered.
     """
 
@@ -65,9 +68,11 @@ class Fleet:
         profile: Profile,
         make_node: Callable[[NodeConfig], Node] = make_node,
         *,
+        embeds: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.profile = profile
+        self._embeds = embeds
         self._make = make_node
         self._clock = clock
         self._nodes: dict[str, Node] = {}
@@ -77,6 +82,10 @@ class Fleet:
         self._warm: dict[str, dict[str, float]] = {name: {} for name in profile.nodes}
         self._decisions: deque[Decision] = deque(maxlen=_KEPT_DECISIONS)
         self._questions = 0
+        # What nodes told of their models, and how they last had each in memory.
+        self._told: dict[tuple[str, str], ModelFacts] = {}
+        self._seen: dict[str, dict[str, Loaded]] = {name: {} for name in profile.nodes}
+        self._plan: Plan | None = None
 
     async def close(self) -> None:
         """Let go of all connections; what is under way breaks off."""
@@ -88,16 +97,30 @@ class Fleet:
         """The latest decisions, oldest first."""
         return tuple(self._decisions)
 
+    @property
+    def plan(self) -> Plan:
+        """The memory plan, by what is known now: what nodes told, else the catalogue."""
+        if self._plan is None:
+            loaded = {name: tuple(seen.values()) for name, seen in self._seen.items()}
+            self._plan = make_plan(self.profile, told=self._told, loaded=loaded, embeds=self._embeds)
+        return self._plan
+
     def decide(self, wanted: Wanted, default_tier: str) -> Decision:
         """Choose node and model; see `inference.policy.decide`.
 
         Raises:
             NothingFits: what was named is not there.
             NodeUnavailable: the node did not answer a moment ago, and there is no other.
+            OverBudget: what was asked for does not fit into memory, by the plan.
         """
         healthy = {name: self._absence(name) is None for name in self.profile.nodes}
         decision = decide(
-            self.profile, wanted, default_tier=default_tier, healthy=healthy, id=f"d-{secrets.token_hex(6)}"
+            self.profile,
+            wanted,
+            default_tier=default_tier,
+            healthy=healthy,
+            id=f"d-{secrets.token_hex(6)}",
+            over=self.plan.over,
         )
         self._decisions.append(decision)
         return decision
@@ -210,7 +233,10 @@ class Fleet:
             self._questions -= question
 
     async def states(self) -> tuple[NodeState, ...]:
-        """How all nodes are, asked at once; what was asked in the last two seconds is remembered."""
+        """How all nodes are, asked at once; what was asked in the last two seconds is remembered.
+
+        What they tell of their models and have in memory corrects the plan.
+        """
         at, kept = self._states
         if kept and self._clock() - at < MEMORY_SECONDS:
             return kept
@@ -220,8 +246,27 @@ class Fleet:
                 self._absent.pop(state.name, None)
             else:
                 self._note_absence(state.name, state.error, state.hint)
+        await asyncio.gather(*(self._learn(state) for state in found))
+        _ = self.plan  # made here, so that no decision waits for it
         self._states = (self._clock(), found)
         return found
+
+    async def _learn(self, state: NodeState) -> None:
+        """Correct the plan by how a node is. Each model is asked for once."""
+        config, seen = self.profile.nodes[state.name], self._seen[state.name]
+        if config.memory is None or not state.reachable:
+            return
+        models = [runner.model for runner in self.profile.runners.values() if runner.node == state.name]
+        if self._embeds and self.profile.embedding is not None and self.profile.embedding.node == state.name:
+            models.append(self.profile.embedding.model)
+        there = [model for model in models if any(same_model(model, one) for one in state.models)]
+        if new := [model for model in there if (state.name, model) not in self._told]:
+            told = await self._node(state.name).facts(new)
+            self._told.update({(state.name, model): facts for model, facts in told.items()})
+            self._plan = None
+        if changed := {one.model: one for one in state.loaded if seen.get(one.model) != one}:
+            seen.update(changed)
+            self._plan = None
 
     def _node(self, name: str) -> Node:
         if name not in self._nodes:

@@ -4,7 +4,7 @@
     ├── NothingFits        invalid            no runner is what was asked for, or none may take it
     ├── NodeUnavailable    node_unavailable   the node cannot be reached, or refuses us
     ├── ModelMissing       model_missing      the node does not have the model
-    ├── OverBudget         over_budget        the model could not be loaded, mostly for want of memory
+    ├── OverBudget         over_budget        the model does not fit into memory, by the plan or as the node says
     ├── NodeBusy           busy               all places are taken; `retry_after` says when to try again
     ├── ContextTooLarge    context_too_large  the prompt is longer than the model's window
     ├── UpstreamFault      upstream           the node broke off, or spoke what it should not
@@ -17,6 +17,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
+from inference.model import ModelFacts
 from inference.profile import EmbeddingModel, NodeConfig, RunnerProfile
 
 
@@ -159,6 +160,10 @@ class Node(Protocol):
         """How it is, within a second; a node that is away is a state and no error."""
         ...
 
+    async def facts(self, models: Sequence[str]) -> Mapping[str, ModelFacts]:
+        """What it tells of some of its models, as far as it does; a node that tells nothing is no error."""
+        ...
+
     async def close(self) -> None:
         """Let go of its connections."""
         ...
@@ -200,7 +205,7 @@ class ModelMissing(InferenceError):  # noqa: N818 - named for the fact
 
 
 class OverBudget(InferenceError):  # noqa: N818 - named for the fact
-    """The model could not be loaded, mostly for want of memory."""
+    """The model does not fit into memory: by the plan, or because the node could not load it."""
 
     code = "over_budget"
 

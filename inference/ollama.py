@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from inference import faults, wire
 from inference.embedding import vectors_of
+from inference.model import ModelFacts, facts_of_show
 from inference.node import (
     Chat,
     Chunk,
@@ -16,11 +18,13 @@ from inference.node import (
     UpstreamFault,
     Usage,
 )
-from inference.profile import EmbeddingModel, NodeConfig
+from inference.profile import EmbeddingModel, NodeConfig, same_model
 from inference.values import count_of, loads, seconds_of, text_of
 from inference.wire import Lines, Patience
 
 _NANOSECOND = 1e-9
+# For a question that takes a node no work.
+_SHORT = Patience(wire.PROBE_SECONDS, wire.PROBE_SECONDS)
 # What a model may not support, and what to do then.
 _UNABLE = {
     "thinking": "Set think = false in the profile.",
@@ -112,6 +116,36 @@ class OllamaNode:
             models=tuple(str(model.get("name", "")) for model in _models(tags)),
             loaded=tuple(_loaded(model) for model in _models(loaded)),
         )
+
+    async def facts(self, models: Sequence[str]) -> Mapping[str, ModelFacts]:
+        """What `/api/show` tells of models, and `/api/tags` of their sizes; those that cannot be had are left out."""
+        found: dict[str, ModelFacts] = {}
+        try:
+            [(_, tags)] = await wire.probe(self._http, ("/api/tags",), self.config)
+            sizes = {str(one.get("name", "")): count_of(one.get("size")) or 0 for one in _models(tags)}
+            for model in models:
+                size = next((size for name, size in sizes.items() if same_model(name, model)), 0)
+                with suppress(ValueError):
+                    found[model] = facts_of_show(model, await self._show(model), size)
+        except InferenceError:
+            pass  # what was told before counts
+        return found
+
+    async def _show(self, model: str) -> Mapping[str, Any]:
+        """What is said of a model.
+
+        Raises:
+            InferenceError: nothing comes.
+            ValueError: it is no JSON object; a refusal is one without facts.
+        """
+        response = await wire.post(self._http, "/api/show", {"model": model}, self.config, _SHORT)
+        try:
+            value = loads(await wire.whole(response, self.config, _SHORT))
+        finally:
+            await response.aclose()
+        if not isinstance(value, dict):
+            raise ValueError("no object")  # noqa: TRY004 - as other JSON that is not understood
+        return value
 
     async def close(self) -> None:
         """Let go of its connections."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from inference import faults, wire
 from inference.embedding import vectors_of
+from inference.model import ModelFacts
 from inference.node import (
     Chat,
     Chunk,
@@ -228,6 +229,10 @@ class OpenAINode:
             return NodeState(name, reachable=False, error=str(error), hint=error.hint)
         ids = (model.get("id") for model in models["data"] if isinstance(model, dict))
         return NodeState(name, reachable=True, models=tuple(one for one in ids if isinstance(one, str)))
+
+    async def facts(self, models: Sequence[str]) -> Mapping[str, ModelFacts]:  # noqa: ARG002 - nothing tells them
+        """Nothing: there is no common way to ask for it."""
+        return {}
 
     async def close(self) -> None:
         """Let go of its connections."""

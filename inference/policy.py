@@ -2,10 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
-from inference.node import NodeUnavailable, NothingFits, start_hint
+from inference.node import NodeUnavailable, NothingFits, OverBudget, start_hint
 from inference.profile import Profile, RunnerProfile, same_model
+
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +95,20 @@ class _Rule:
         return f"tier {self.tier}" if self.tier else f"runner {self.order[0]}"
 
 
-def decide(profile: Profile, wanted: Wanted, *, default_tier: str, healthy: Mapping[str, bool], id: str) -> Decision:  # noqa: A002 - the name of the field it fills
+def decide(
+    profile: Profile,
+    wanted: Wanted,
+    *,
+    default_tier: str,
+    healthy: Mapping[str, bool],
+    id: str,  # noqa: A002 - the name of the field it fills
+    over: Mapping[str, str] = _NONE,
+) -> Decision:
     """Choose a runner. The same arguments give the same decision, always.
 
     In this order: the target narrows the candidates to a named node or model; the filters take away those whose node
-    may not see private notes, then those whose node does not answer; the rule (a named tier, else the profile's table,
-    else the prompt's tier) says which of the rest are asked, and in which order.
+    may not see private notes, those whose node does not answer, and those that do not fit into its memory; the rule (a
+    named tier, else the profile's table, else the prompt's tier) says which of the rest are asked, and in which order.
 
     Args:
         profile: what there is.
@@ -105,18 +116,22 @@ def decide(profile: Profile, wanted: Wanted, *, default_tier: str, healthy: Mapp
         default_tier: the tier the command's prompt names.
         healthy: whether a node answers, by name; one that is not named is taken to.
         id: of the decision.
+        over: the runners that do not fit into memory by the plan, each with the numbers.
 
     Raises:
         NothingFits: a named tier, model or node is unknown, or nothing is left for another reason than health.
         NodeUnavailable: nothing is left because a node does not answer.
+        OverBudget: nothing is left because of memory.
     """
     _check_names(profile, wanted)
     rule = _rule(profile, wanted, default_tier)
-    reasons = {runner.name: _reason(profile, wanted, rule, runner, healthy) for runner in profile.runners.values()}
+    reasons = {
+        runner.name: _reason(profile, wanted, rule, runner, healthy, over) for runner in profile.runners.values()
+    }
     ranked = sorted(profile.runners, key=lambda name: rule.order.index(name) if name in rule.order else len(rule.order))
     left = [name for name in ranked if not reasons[name]]
     if not left:
-        raise _nothing(profile, wanted, rule, reasons)
+        raise _nothing(profile, wanted, rule, reasons, over)
     chosen = profile.runners[left[0]]
     reasons |= dict.fromkeys(left[1:], f"comes after {chosen.name}")
     before = [f"{name} is out ({reasons[name]})" for name in rule.order if name in ranked[: ranked.index(chosen.name)]]
@@ -174,7 +189,14 @@ def _rule(profile: Profile, wanted: Wanted, default_tier: str) -> _Rule:
     return _Rule("default", tier, order, strict=True, says=says)
 
 
-def _reason(profile: Profile, wanted: Wanted, rule: _Rule, runner: RunnerProfile, healthy: Mapping[str, bool]) -> str:
+def _reason(
+    profile: Profile,
+    wanted: Wanted,
+    rule: _Rule,
+    runner: RunnerProfile,
+    healthy: Mapping[str, bool],
+    over: Mapping[str, str],
+) -> str:
     """Why a runner is no candidate, "" if it is one. The order of the checks is the order of the rules."""
     node = profile.nodes[runner.node]
     if wanted.node and node.name != wanted.node:
@@ -185,14 +207,16 @@ def _reason(profile: Profile, wanted: Wanted, rule: _Rule, runner: RunnerProfile
         return f"private notes do not go to {node.klass} node {node.name}"
     if not healthy.get(node.name, True):
         return f"node {node.name} does not answer"
+    if runner.name in over:
+        return over[runner.name]
     if rule.strict and runner.name not in rule.order:
         return f"not in {rule.label()}"
     return ""
 
 
 def _nothing(
-    profile: Profile, wanted: Wanted, rule: _Rule, reasons: Mapping[str, str]
-) -> NothingFits | NodeUnavailable:
+    profile: Profile, wanted: Wanted, rule: _Rule, reasons: Mapping[str, str], over: Mapping[str, str]
+) -> NothingFits | NodeUnavailable | OverBudget:
     """What to raise when no runner is left: a node that is away if starting it would help, else what was asked for."""
     asked = [name for name in profile.runners if name in rule.order or not rule.strict]
     told = "; ".join(f"{name}: {reasons[name]}" for name in asked)
@@ -200,6 +224,9 @@ def _nothing(
         node = profile.nodes[profile.runners[name].node]
         if reasons[name] == f"node {node.name} does not answer":
             return NodeUnavailable(f"no node can do {wanted.command} now ({told})", hint=start_hint(node))
+    if any(reasons[name] == over.get(name) for name in asked):
+        hint = "`kos plan-memory` shows the numbers; change the profile as it says, or name another tier."
+        return OverBudget(f"no model for {wanted.command} fits into memory ({told})", hint=hint)
     private = any(reasons[name].startswith("private") for name in asked)
     hint = "Private notes need a local node, or a trusted one in the LAN." if private else "Name less, or another tier."
     return NothingFits(f"no runner fits {wanted.command} ({told})", hint=hint)

@@ -24,6 +24,7 @@ MIN_PROMPT_TOKENS = 512
 MOST_DIMENSIONS = 8192
 
 _MAX_TOKENS = 16_777_216
+_MOST_GIB, _MOST_GBS = 16_384, 100_000
 _MAX_BYTES = 1_000_000
 _MODEL = re.compile(r"[^\s\x00-\x1f\x7f]{1,200}")
 _PREFIX = re.compile(r"[^\x00-\x1f\x7f]{1,1000}")
@@ -65,6 +66,27 @@ class ProfileError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class NodeMemory:
+    """What a machine has to keep models in.
+
+    Attributes:
+        vram_gib: GiB of one card; 0 for a machine without.
+        cards: how many such cards there are.
+        reserve_gib: GiB of each card that are not for models: what driver, desktop and other programs take.
+        vram_gbs: 10^9 bytes that a card's memory gives in a second; 0 if not known.
+        ram_gib: GiB of the CPU's memory that models may take; 0 if that is not looked at.
+        ram_gbs: 10^9 bytes that the CPU's memory gives in a second; 0 if not known.
+    """
+
+    vram_gib: float
+    cards: int = 1
+    reserve_gib: float = 0.5
+    vram_gbs: float = 0.0
+    ram_gib: float = 0.0
+    ram_gbs: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class NodeConfig:
     """A machine that runs models.
 
@@ -77,6 +99,7 @@ class NodeConfig:
         parallel: requests that may run at the node at once.
         key_env: environment variable that holds its API key, "" for none.
         trusted: whether a `lan` node may see private notes.
+        memory: what its models have to fit into; None for a node whose memory is not planned.
     """
 
     name: str
@@ -87,6 +110,7 @@ class NodeConfig:
     parallel: int = 1
     key_env: str = ""
     trusted: bool = False
+    memory: NodeMemory | None = None
 
     @property
     def sees_private(self) -> bool:
@@ -157,6 +181,11 @@ class EmbeddingModel:
         """Equal when and only when the vectors of texts are: everything that decides them, as one text."""
         parts = (self.model, f"{self.num_ctx} tokens", f"{self.dimensions} dimensions", self.document_prefix)
         return " | ".join(parts)
+
+
+def stays(keep_alive: str | int) -> bool:
+    """Whether a model with that `keep_alive` is never unloaded for want of use."""
+    return keep_alive < 0 if isinstance(keep_alive, int) else keep_alive.startswith("-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,11 +348,27 @@ def _node(name: str, table: Table) -> NodeConfig:
         parallel=table.number("parallel", 1, 256, 1),
         key_env=table.text("key_env", "", like=_VARIABLE, of="name of an environment variable"),
         trusted=table.flag("trusted", default=False),
+        memory=_memory(table.table("memory")) if "memory" in table.value else None,
     )
     if node.trusted and klass != "lan":
         raise table.wrong("trusted", "is for class lan: a local node sees private notes, one in the cloud never")
     table.end()
     return node
+
+
+def _memory(table: Table) -> NodeMemory:
+    memory = NodeMemory(
+        vram_gib=table.decimal("vram_gib", 0, _MOST_GIB),
+        cards=table.number("cards", 1, 64, 1),
+        reserve_gib=table.decimal("reserve_gib", 0, _MOST_GIB, 0.5),
+        vram_gbs=table.decimal("vram_gbs", 0, _MOST_GBS, 0),
+        ram_gib=table.decimal("ram_gib", 0, _MOST_GIB, 0),
+        ram_gbs=table.decimal("ram_gbs", 0, _MOST_GBS, 0),
+    )
+    if memory.vram_gib and memory.reserve_gib >= memory.vram_gib:
+        raise table.wrong("reserve_gib", f"is {memory.reserve_gib:g}; vram_gib {memory.vram_gib:g} leaves nothing then")
+    table.end()
+    return memory
 
 
 def _url(url: str, place: str) -> tuple[str, str]:

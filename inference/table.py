@@ -63,6 +63,13 @@ class Table:
             raise self.wrong(key, f"is {value}; allowed: {low} to {high}")
         return value
 
+    def decimal(self, key: str, low: float, high: float, default: float | None = None) -> float:
+        """A number within limits, whole or not."""
+        value: float = self.take(key, (int, float), f"a number from {low:g} to {high:g}", default)
+        if not low <= value <= high:
+            raise self.wrong(key, f"is {value:g}; allowed: {low:g} to {high:g}")
+        return float(value)
+
     def flag(self, key: str, *, default: bool) -> bool:
         """True or false."""
         return bool(self.take(key, (bool,), "true or false", default))

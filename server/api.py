@@ -32,6 +32,11 @@ T = TypeVar("T")
 class Fleet(Protocol):
     """The nodes, as far as the edge asks them."""
 
+    @property
+    def plan(self) -> Any:
+        """What fits into their memory."""
+        ...
+
     async def states(self) -> tuple[Any, ...]:
         """How each node is."""
         ...

@@ -137,10 +137,13 @@ async def _serve(
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         opening = asyncio.ensure_future(open_house(service.config))
         stopping = asyncio.create_task(stop.wait())
+        asking: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         try:
             await asyncio.wait({serving, opening, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if opening.done():
                 service.house = _opened(opening)
+                # Nodes tell the sizes of their models, which the plan of memory was made without.
+                asking = asyncio.create_task(service.house.fleet.states())
                 with _announced(folder, url, service.config.uds):
                     ready(url)
                     await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -150,6 +153,8 @@ async def _serve(
             await serving
             opening.cancel()
             stopping.cancel()
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
             if service.house is not None:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(service.house.close(), _CLOSE_SECONDS)

@@ -423,6 +423,16 @@ def _doctor(arguments: Namespace) -> int:
     return examine(lambda: _config(arguments), as_json=arguments.json)
 
 
+def _plan_memory(arguments: Namespace) -> int:
+    from server.planning import show
+    from server.screen import Screen
+
+    code, plan = show(_config(arguments), Screen(silent=arguments.json), as_json=arguments.json)
+    if arguments.json:
+        _print_json(plan)
+    return code
+
+
 def _eval(arguments: Namespace) -> int:
     import asyncio
 
@@ -557,6 +567,7 @@ _COMMANDS: Mapping[str, Callable[[Namespace], int]] = {
     "plugin": _plugin,
     "token": _token,
     "doctor": _doctor,
+    "plan-memory": _plan_memory,
     "eval": _eval,
     "config": _show_config,
     "init": _init,

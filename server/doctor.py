@@ -16,7 +16,9 @@ from server.config import Config, ConfigError, read_token, token_file, vault_dir
 
 if TYPE_CHECKING:
     from inference.node import NodeState
+    from inference.plan import NodePlan, Plan
     from inference.profile import EmbeddingModel, NodeConfig, Profile
+    from inference.seat import Seat
 
 # The first Ollama without a known way for others to read memory of the machine it runs on (CVE-2026-7482).
 OLLAMA_AT_LEAST = (0, 17, 1)
@@ -418,18 +420,51 @@ def _profile(config: Config) -> Checks:
         return
     yield Check("profile", "ok", f"{profile.name}: {', '.join(profile.runners)}")
     embedding = profile.embedding if config.embeddings == "on" else None
-    for state in asyncio.run(_states(profile)):
+    states, plan = asyncio.run(_states(profile, embeds=embedding is not None))
+    for state in states:
         yield from _node(profile, profile.nodes[state.name], state, embedding)
+    for node in plan.nodes:
+        yield from _memory(node)
 
 
-async def _states(profile: "Profile") -> "tuple[NodeState, ...]":
+async def _states(profile: "Profile", *, embeds: bool) -> "tuple[tuple[NodeState, ...], Plan]":
     from inference.fleet import Fleet
 
-    fleet = Fleet(profile)
+    fleet = Fleet(profile, embeds=embeds)
     try:
-        return await fleet.states()
+        return await fleet.states(), fleet.plan
     finally:
         await fleet.close()
+
+
+def _memory(node: "NodePlan") -> Checks:
+    """What each model takes, by the plan, and what stays loaded together."""
+    from server.planning import budget, residents
+
+    for seat in node.seats:
+        yield _seat(seat)
+    if node.finding:
+        fix = '`kos plan-memory` shows the numbers: shorten a window, or let one go with a keep_alive such as "5m".'
+        yield Check("memory", "warning", f"{node.finding} ({budget(node)})", fix)
+    else:
+        yield Check("memory", "ok", "; ".join(filter(None, (f"{node.node.name}: {budget(node)}", residents(node)))))
+
+
+def _seat(seat: "Seat") -> Check:
+    from inference.seat import OVER
+    from server.planning import ALARM_FIX, cpu_part, nearest
+
+    tiers = f" for {', '.join(seat.tiers)}" if seat.tiers else ""
+    name = f"{seat.runner.model}{tiers}"
+    if seat.verdict == OVER:
+        return Check("memory", "broken", f"{name} is not used: {seat.why}", nearest(seat))
+    if seat.alarm:
+        return Check("memory", "warning", f"{name}: {seat.alarm}", ALARM_FIX)
+    if seat.need is None:
+        return Check("memory", "warning", f"{name}: {seat.why}", "Get the model, or start its node.")
+    if seat.need.host and seat.need.share:
+        return Check("memory", "ok", f"{name}: {seat.why}, as declared ({cpu_part(seat)})")
+    return Check("memory", "ok", f"{name}: {seat.why}")
 
 
 def _node(profile: "Profile", node: "NodeConfig", state: "NodeState", embedding: "EmbeddingModel | None") -> Checks:
@@ -474,7 +509,7 @@ def _models(profile: "Profile", node: "NodeConfig", state: "NodeState") -> Check
         if not any(same_model(model, runner.model) for model in state.models):
             fix = f"ollama pull {runner.model}" if node.kind == "ollama" else "Serve it there, or name another."
             yield Check("model", "broken", f"{runner.model}{role} is not on node {node.name}", fix)
-        elif not runner.offload and any(one.size_vram < one.size for one in loaded):
+        elif node.memory is None and not runner.offload and any(one.size_vram < one.size for one in loaded):
             fix = "Close what else uses the GPU, or take a profile with a smaller model or window."
             yield Check("model", "warning", f"{runner.model}{role}: a part of it runs on the CPU", fix)
         else:

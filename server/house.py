@@ -62,7 +62,7 @@ def _open(config: Config, loop: asyncio.AbstractEventLoop, *, watch: bool) -> Ho
     house = House(
         vault=vault,
         cache=cache,
-        fleet=Fleet(profile),
+        fleet=_fleet(config, profile),
         prompts=prompts,
         preamble=shipped_text("preamble").strip(),
         settings=Settings(
@@ -81,6 +81,14 @@ def _open(config: Config, loop: asyncio.AbstractEventLoop, *, watch: bool) -> Ho
 
         house.watch = Watch(vault, told=lambda _: vectors.wake() if vectors else None)
     return house
+
+
+def _fleet(config: Config, profile: Profile) -> Fleet:
+    """The nodes. What does not fit into memory is not used, and the rest works on."""
+    fleet = Fleet(profile, embeds=config.embeddings == "on")
+    for runner, why in fleet.plan.over.items():
+        log.warning("runner %s is not used: %s", runner, why)
+    return fleet
 
 
 def _vectors(

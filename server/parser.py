@@ -58,7 +58,7 @@ class _Parser(argparse.ArgumentParser):
         if wrong:
             from difflib import get_close_matches  # noqa: PLC0415 - only for those who misspelt
 
-            names = re.findall(r"[a-z]+", wrong[2])
+            names = re.findall(r"[a-z-]+", wrong[2])
             near = get_close_matches(wrong[1], names, 1)
             hint = f"Did you mean {near[0]}?" if near else f"Commands are {', '.join(names)}."
             raise UsageError(f"there is no command {wrong[1]!r}", hint)
@@ -128,6 +128,10 @@ def parser() -> argparse.ArgumentParser:
     token.add_argument("--path", action="store_true", help="print where it is kept instead")
     doctor = add("doctor", "look at everything that is needed, and say what is wrong and how to mend it")
     _add_json(doctor, "print what was found as one JSON object")
+    memory = add(
+        "plan-memory", "what each model takes of its node's memory, what fits together, and what would fit instead"
+    )
+    _add_json(memory, "print the plan as one JSON object, sizes in bytes")
     _add_eval(add("eval", "how well contexts of this vault hold what they should, by questions it asks of itself"))
     config = add("config", "print the options in force, and where each comes from")
     _add_json(config, "print them as one JSON object")

@@ -83,13 +83,15 @@ async def status(request: Request) -> Response:
     """What the service works with: house, nodes, runs, and the settings in force."""
     service = service_of(request)
     house = service.house.status() if service.house else {}
+    nodes = await _nodes(service)
     return answer(
         {
             "version": version(),
             "ready": service.house is not None and not service.runs.closing.is_set(),
             "uptime_seconds": round(time.monotonic() - _began, 1),
             **house,
-            "nodes": await _nodes(service),
+            "nodes": nodes,
+            "memory": service.house.fleet.plan.as_dict() if service.house else None,
             "runs": _counts(service),
             "config": settings(service.config),
         }

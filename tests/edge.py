@@ -16,6 +16,7 @@ import httpx
 from fastapi import FastAPI
 
 from commands.events import Event
+from inference.plan import Plan
 from prompts import SHIPPED
 from server.api import Pipeline, Service
 from server.app import create_app, http_server
@@ -68,6 +69,10 @@ class House:
     @property
     def fleet(self) -> "House":
         return self
+
+    @property
+    def plan(self) -> Plan:
+        return Plan()
 
     async def states(self) -> tuple[State, ...]:
         return (State("desk", True, (Loaded("small", 3),)),)

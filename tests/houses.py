@@ -4,7 +4,8 @@ import asyncio
 import atexit
 import shutil
 import tempfile
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+import time
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from commands.run import Earlier, Request, run
 from context.cache import Cache, open_cache
 from context.vault import Vault
 from inference.fleet import Fleet
+from inference.model import ModelFacts
 from inference.node import Chat, Chunk, NodeState, Usage
 from inference.profile import EmbeddingModel, NodeConfig, Profile, RunnerProfile
 from prompts import shipped_text
@@ -96,6 +98,9 @@ class ScriptedNode:
     async def state(self) -> NodeState:
         return NodeState(self.config.name, reachable=True)
 
+    async def facts(self, models: Sequence[str]) -> Mapping[str, ModelFacts]:
+        return {}
+
     async def close(self) -> None:
         pass
 
@@ -128,7 +133,7 @@ def house(
     **settings: Any,
 ) -> House:
     """A house over a vault. Its today is that of the sample vault, in Berlin, unless the settings say otherwise."""
-    fleet = Fleet(on or profile(), (nodes or Nodes()).make, **({"clock": clock} if clock else {}))
+    fleet = Fleet(on or profile(), (nodes or Nodes()).make, clock=clock or time.monotonic)
     known = {"now": TODAY, "timezone": "Europe/Berlin"} | settings
     kept = cache or open_cache("memory", vault_id="test", path=None)
     journal = Journal(vault.root, Path(tempfile.mkdtemp(dir=_JOURNALS)))

@@ -599,6 +599,9 @@ def _model_info(model: Model) -> dict[str, Any]:
         "context_length": model.context,
         "embedding_length": model.embedding,
     } | ({"attention.sliding_window": model.window} if model.window else {})
+    # Of the vocabulary only files of this family tell.
+    geometry |= {"vocab_size": model.vocabulary} if model.family == "llama" else {}
+    geometry |= {"feed_forward_length": model.feed_forward} if model.feed_forward else {}
     return {
         "general.architecture": model.family,
         "general.parameter_count": int(number * {"B": 1e9, "M": 1e6}[unit]),

@@ -18,7 +18,9 @@ GIB = 1 << 30
 MIB = 1 << 20
 # Bytes of GPU memory that each process takes for itself, beside its buffers: an assumption, not a measurement.
 CUDA_CONTEXT = int(0.35 * GIB)
-KV_BYTES = {"f16": 2.0, "q8_0": 34 / 32, "q4_0": 18 / 32}
+# Bytes of 32 numbers of a KV type.
+KV_BYTES = {"f16": 64, "q8_0": 34, "q4_0": 18}
+_PAGE = 256
 # Automatic num_batch: size, tokens above which it is tried, share of free memory, bytes of memory it costs more.
 _BATCHES = ((2048, 32768, 0.60, 2 * GIB), (1024, 4096, 0.75, 768 * MIB))
 _SURCHARGE = {size: surcharge for size, _, _, surcharge in _BATCHES}
@@ -87,7 +89,7 @@ class Model:
     Attributes:
         name: with its tag.
         size: bytes of its file.
-        layers, embedding, heads, kv_heads, head_dim, vocabulary: its geometry.
+        layers, embedding, heads, kv_heads, head_dim, vocabulary, feed_forward: its geometry.
         context: window it was trained for, in tokens.
         parameters: as people say it.
         native: whether llama-server renders its chat template; otherwise Ollama does, which cuts differently.
@@ -112,6 +114,7 @@ class Model:
     window: int = 0
     global_every: int = 0
     num_ctx: int = 0
+    feed_forward: int = 0
 
     @property
     def digest(self) -> str:
@@ -124,17 +127,25 @@ class Model:
         return self.size + 2 * self.layers * self.kv_heads * (self.embedding // self.heads) * cells * 2
 
     def buffers(self, num_ctx: int, slots: int, batch: int, kv_type: str) -> int:
-        """Bytes of weights, KV cache and compute buffer that it truly has, with flash attention."""
-        per_layer = 2 * self.kv_heads * self.head_dim * KV_BYTES[kv_type] * slots
-        whole = self.layers // self.global_every if self.global_every else 0 if self.window else self.layers
-        cells = min(num_ctx, math.ceil((self.window + batch) / 256) * 256)
-        kv = per_layer * (whole * num_ctx + (self.layers - whole) * cells)
-        return int(self.size + kv + batch * (self.vocabulary + self.embedding) * 4)
+        """Bytes of weights, KV cache and compute buffer that it truly has, with flash attention.
+
+        Counted as llama.cpp allocates: tensor after tensor, each a page at a time.
+        """
+        pages = -(-num_ctx // _PAGE)
+        total = self.size
+        for layer in range(self.layers if "completion" in self.capabilities else 0):
+            sees_all = not self.window or (self.global_every > 0 and (layer + 1) % self.global_every == 0)
+            own = pages if sees_all else min(pages, -(-(self.window + batch) // _PAGE))
+            for _ in ("keys", "values"):
+                numbers = self.kv_heads * self.head_dim * own * _PAGE * slots
+                total += numbers // 32 * KV_BYTES[kv_type]
+        row = max(self.vocabulary + self.embedding, 3 * self.feed_forward + 5 * self.embedding)
+        return total + batch * (4 * row + 2 * num_ctx)
 
 
 def _model(name: str, size: int, family: str, parameters: str, geometry: str, **more: Any) -> Model:
-    """A model; the geometry is layers, width, heads, KV heads, head size, vocabulary, trained context."""
-    names = ("layers", "embedding", "heads", "kv_heads", "head_dim", "vocabulary", "context")
+    """A model; the geometry is layers, width, heads, KV heads, head size, vocabulary, trained context, feed-forward."""
+    names = ("layers", "embedding", "heads", "kv_heads", "head_dim", "vocabulary", "context", "feed_forward")
     more |= zip(names, map(int, geometry.split()), strict=True)
     return Model(name, size, family, parameters, **more)
 
@@ -142,22 +153,22 @@ def _model(name: str, size: int, family: str, parameters: str, geometry: str, **
 CATALOG: Mapping[str, Model] = {
     model.name: model
     for model in (
-        _model("llama3.2:1b", 799862784, "llama", "1.2B", "16 2048 32 8 64 128256 131072"),
-        _model("llama3.2:3b", 2011539456, "llama", "3.2B", "28 3072 24 8 128 128256 131072"),
-        _model("llama3.1:8b", 4912898048, "llama", "8.0B", "32 4096 32 8 128 128256 131072"),
-        _model("mistral:7b", 4372054016, "llama", "7.2B", "32 4096 32 8 128 32768 32768"),
-        _model("codellama:7b", 4080353792, "llama", "6.7B", "32 4096 32 32 128 32016 16384",
+        _model("llama3.2:1b", 799862784, "llama", "1.2B", "16 2048 32 8 64 128256 131072 8192"),
+        _model("llama3.2:3b", 2011539456, "llama", "3.2B", "28 3072 24 8 128 128256 131072 8192"),
+        _model("llama3.1:8b", 4912898048, "llama", "8.0B", "32 4096 32 8 128 128256 131072 14336"),
+        _model("mistral:7b", 4372054016, "llama", "7.2B", "32 4096 32 8 128 32768 32768 14336"),
+        _model("codellama:7b", 4080353792, "llama", "6.7B", "32 4096 32 32 128 32016 16384 11008",
                capabilities=("completion",)),
-        _model("qwen2.5:7b", 4677120000, "qwen2", "7.6B", "28 3584 28 4 128 152064 32768"),
-        _model("qwen3:4b", 2491323904, "qwen3", "4.0B", "36 2560 32 8 128 151936 40960",
+        _model("qwen2.5:7b", 4677120000, "qwen2", "7.6B", "28 3584 28 4 128 152064 32768 18944"),
+        _model("qwen3:4b", 2491323904, "qwen3", "4.0B", "36 2560 32 8 128 151936 40960 9728",
                capabilities=("completion", "tools", "thinking")),
-        _model("qwen3:8b", 5021827072, "qwen3", "8.2B", "36 4096 32 8 128 151936 40960",
+        _model("qwen3:8b", 5021827072, "qwen3", "8.2B", "36 4096 32 8 128 151936 40960 12288",
                capabilities=("completion", "tools", "thinking")),
-        _model("gemma3:4b", 2483218432, "gemma3", "3.9B", "34 2560 8 4 256 262144 131072",
+        _model("gemma3:4b", 2483218432, "gemma3", "3.9B", "34 2560 8 4 256 262144 131072 10240",
                capabilities=("completion", "vision"), window=1024, global_every=6),
-        _model("all-minilm:latest", 45960996, "bert", "23M", "6 384 12 12 32 30522 512",
+        _model("all-minilm:latest", 45960996, "bert", "23M", "6 384 12 12 32 30522 512 1536",
                capabilities=("embedding",), quantisation="F16"),
-        _model("nomic-embed-text:latest", 274302450, "nomic-bert", "137M", "12 768 12 12 64 30522 2048",
+        _model("nomic-embed-text:latest", 274302450, "nomic-bert", "137M", "12 768 12 12 64 30522 2048 3072",
                capabilities=("embedding",), quantisation="F16"),
     )
 }  # fmt: skip

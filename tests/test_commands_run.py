@@ -798,11 +798,11 @@ def test_an_answer_over_http_is_cited_and_counted(sample: Vault) -> None:
             assert links["plain"] == 0, links
             links_of(final["answer"], sample)
             use = final["usage"]
-            assert 0.6 * use["prompt_tokens"] < use["prompt_eval_count"] < use["prompt_tokens"] <= 8192 - 700
+            assert 0.6 * use["prompt_tokens"] < use["prompt_eval_count"] < use["prompt_tokens"] <= 7168 - 700
             assert use["completion_tokens"] > 10
             assert (final["degraded"], final["cached"]) == ([], False)
             body = node.chats()[0].body
-            assert (body["options"]["num_ctx"], body["options"]["num_predict"]) == (8192, 700)
+            assert (body["options"]["num_ctx"], body["options"]["num_predict"]) == (7168, 700)
             assert (body["truncate"], body["shift"]) == (False, False)
             await of.fleet.close()
 
@@ -853,8 +853,8 @@ def test_a_model_that_counts_more_tokens_still_answers(sample: Vault) -> None:
             final = done(await events(of, "orient"))
             assert final["degraded"] == []
             assert [seen.status for seen in node.chats()] == [400, 200]
-            assert final["usage"]["prompt_eval_count"] <= 8192 - 700
-            assert final["usage"]["prompt_eval_count"] > 0.6 * (8192 - 700), "and not less of the vault than need be"
+            assert final["usage"]["prompt_eval_count"] <= 7168 - 700
+            assert final["usage"]["prompt_eval_count"] > 0.6 * (7168 - 700), "and not less of the vault than need be"
             await of.fleet.close()
 
     asyncio.run(test())

@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,6 +12,7 @@ import pytest
 
 from inference.embedding import embedded, shortened, vectors_of
 from inference.fleet import Fleet
+from inference.model import ModelFacts
 from inference.node import (
     Chat,
     Chunk,
@@ -323,6 +324,9 @@ class Strict:
 
     async def state(self) -> NodeState:
         raise NotImplementedError
+
+    async def facts(self, models: Sequence[str]) -> Mapping[str, ModelFacts]:
+        return {}
 
     async def close(self) -> None: ...
 

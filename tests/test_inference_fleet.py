@@ -4,7 +4,7 @@ import asyncio
 import gc
 import json
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from inference.fleet import Fleet, make_node
+from inference.model import ModelFacts
 from inference.node import (
     Chat,
     Chunk,
@@ -21,6 +22,7 @@ from inference.node import (
     NodeState,
     NodeUnavailable,
     NothingFits,
+    OverBudget,
     UpstreamFault,
     Usage,
 )
@@ -31,6 +33,7 @@ from inference.profile import EmbeddingModel, NodeConfig, Profile, RunnerProfile
 from tests.eventually import AT_ONCE, eventually
 from tests.ollama_api import Double
 from tests.ollama_double import double
+from tests.ollama_machine import CATALOG
 from tests.raw_server import END, HANG, HEAD, RawServer, piece, raw_server, status
 
 MESSAGES = (Message("user", "What is due?"),)
@@ -225,6 +228,9 @@ def test_never_more_requests_are_at_the_node_than_it_takes() -> None:
         async def state(self) -> NodeState:
             return NodeState("desk", reachable=True)
 
+        async def facts(self, models: Sequence[str]) -> Mapping[str, ModelFacts]:
+            return {}
+
         async def close(self) -> None: ...
 
     async def test() -> None:
@@ -389,6 +395,9 @@ def test_states_are_asked_at_once_and_remembered_for_two_seconds() -> None:
                 asked.append(self.config.name)
                 await asyncio.sleep(0.2)
                 return NodeState(self.config.name, reachable=self.config.name != "away", error="x", hint="start it")
+
+            async def facts(self, models: Sequence[str]) -> Mapping[str, ModelFacts]:
+                return {}
 
             async def close(self) -> None: ...
 
@@ -633,5 +642,96 @@ def test_states_tell_what_ollama_has_in_memory() -> None:
             held = ollama.machine.loaded["llama3.2:3b"]
             assert state.models == ("llama3.2:3b",)
             assert state.loaded == (Loaded("llama3.2:3b", held.size, held.size, 8192),)
+
+    run(test)
+
+
+# --- the plan of memory
+
+
+def planned(url: str, **more: Any) -> Profile:
+    """The default profile, on the double."""
+    return with_url(replace(load("rtx3080"), **more), url)
+
+
+def test_nodes_tell_the_sizes_of_their_models_once() -> None:
+    async def test() -> None:
+        own = replace(CATALOG["llama3.2:3b"], size=CATALOG["llama3.2:3b"].size + 100_000_000)
+        async with double(models=[own, "qwen2.5:7b"], kv_type="q8_0", vram_gib=8.5) as server:
+            now = [100.0]
+            fleet = Fleet(planned(server.url), clock=lambda: now[0])
+            seats = {seat.runner.name: seat for seat in fleet.plan.nodes[0].seats}
+            assert {seat.facts.source for seat in seats.values() if seat.facts} == {"catalogue"}
+            await fleet.states()
+            after = {seat.runner.name: seat for seat in fleet.plan.nodes[0].seats}
+            sources = {name: seat.facts.source for name, seat in after.items() if seat.facts}
+            assert sources == {"llama-3b": "node", "qwen-7b": "node", "qwen-8b": "catalogue"}, "the last is not there"
+            assert after["llama-3b"].need is not None
+            assert after["llama-3b"].need.weights == own.size
+            before = seats["qwen-7b"].need
+            assert before is not None
+            size = CATALOG["qwen2.5:7b"].size
+            assert after["qwen-7b"].need == replace(before, weights=size, block=(size + before.kv) // 28)
+            now[0] += 5
+            await fleet.states()
+            assert [seen.path for seen in server.requests].count("/api/show") == 2
+            await fleet.close()
+
+    run(test)
+
+
+def test_what_a_node_has_in_memory_corrects_the_plan_and_may_be_an_alarm() -> None:
+    async def test() -> None:
+        async with double(kv_type="q8_0", vram_gib=8.5) as server:
+            now = [100.0]
+            fleet = Fleet(planned(server.url), clock=lambda: now[0])
+            server.fault("spill")
+            for told in (True, False):
+                decision = fleet.decide(Wanted("orient"), "fast")
+                async with aclosing(fleet.chat(decision, MESSAGES, on_phase=lambda *_: None)) as chunks:
+                    assert [chunk async for chunk in chunks]
+                now[0] += 5
+                await fleet.states()
+                [seat] = [seat for seat in fleet.plan.nodes[0].seats if seat.runner.name == "llama-3b"]
+                assert bool(seat.alarm) is told
+                # Whoever else used the card has gone, and the model is loaded anew.
+                for model in list(server.machine.models.values()):
+                    server.machine.expire(model)
+            assert seat.observed is not None
+            assert seat.need is not None
+            assert seat.need.card - seat.need.context == seat.observed.size
+            await fleet.close()
+
+    run(test)
+
+
+def test_a_runner_that_does_not_fit_is_not_used_and_the_others_are() -> None:
+    async def test() -> None:
+        async with double(models=["mistral:7b"]) as server:
+            base = planned(server.url)
+            runners = {name: replace(one, num_ctx=32768) for name, one in base.runners.items()}
+            runners["qwen-8b"] = replace(base.runners["qwen-8b"], model="codellama:13b", num_ctx=16384)
+            fleet = Fleet(replace(base, runners=runners))
+            assert set(fleet.plan.over) == {"qwen-8b"}
+            assert fleet.plan.disabled == ("deep",)
+            with pytest.raises(OverBudget, match=r"codellama|would fit"):
+                fleet.decide(Wanted("research"), "deep")
+            assert fleet.decide(Wanted("orient"), "fast").runner == "llama-3b"
+            await fleet.close()
+
+    run(test)
+
+
+@pytest.mark.parametrize("said", [b"not json", b"[]", b'{"error":"model not found"}'])
+def test_a_node_that_tells_nothing_of_a_model_is_no_fault(said: bytes) -> None:
+    async def test() -> None:
+        async with raw_server() as server:
+            script(server, HEAD, said, END)
+            node = OllamaNode(NodeConfig("desk", "ollama", server.url, "local"))
+            assert await node.facts(["one"]) == {}
+            await node.close()
+        away = OllamaNode(NodeConfig("desk", "ollama", "http://127.0.0.1:9", "local"))
+        assert await away.facts(["one"]) == {}
+        await away.close()
 
     run(test)

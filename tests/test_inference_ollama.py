@@ -767,8 +767,8 @@ def test_the_frozen_runners_of_a_profile_never_make_ollama_load_a_model_anew() -
     small, middle, deep = (runners[name] for name in ("llama-3b", "qwen-7b", "qwen-8b"))
 
     async def test() -> None:
-        # The card and the settings that the profile was planned for.
-        async with desk(vram_gib=9.5, kv_type="q8_0", max_loaded=2, answers=()) as (ollama, node):
+        # The card beside a desktop, and the settings that the profile was planned for.
+        async with desk(vram_gib=8.5, kv_type="q8_0", max_loaded=3, answers=()) as (ollama, node):
             machine = ollama.machine
 
             async def ask(runner: RunnerProfile, n: int) -> None:
@@ -778,13 +778,14 @@ def test_the_frozen_runners_of_a_profile_never_make_ollama_load_a_model_anew() -
                 state = await node.state()
                 assert all(one.size == one.size_vram for one in state.loaded), "all of it on the GPU"
 
+            await ask(middle, 1)  # the larger one first: the plan's order
             for n in range(60):
                 await ask((small, middle)[n * n % 3 % 2], n)
             assert (machine.loads, machine.reloads, machine.unloads) == (2, 0, 0), "both stay"
             await ask(deep, 1)
             await ask(small, 2)
             assert machine.reloads == 0
-            assert {seen.body["options"]["num_ctx"] for seen in ollama.chats()} == {8192, 16384}
+            assert {seen.body["options"]["num_ctx"] for seen in ollama.chats()} == {7168, 8192, 16384}
 
     run(test)
 

@@ -2,14 +2,18 @@
 
 import json
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
+from inference.catalogue import known
+from inference.memory import GIB
+from inference.plan import make_plan
 from inference.profile import (
     EmbeddingModel,
     NodeConfig,
+    NodeMemory,
     Profile,
     ProfileError,
     RunnerProfile,
@@ -35,6 +39,13 @@ key_env = "RACK_KEY"
 parallel = 4
 queue = 0
 trusted = true
+[nodes.desk.memory]
+vram_gib = 10
+cards = 2
+reserve_gib = 1.25
+vram_gbs = 760
+ram_gib = 16
+ram_gbs = 40.5
 [runners.small]
 node = "desk"
 model = "llama3.2:3b"
@@ -86,8 +97,17 @@ def test_a_profile_is_read_whole() -> None:
     profile = parse(WHOLE, "mine")
     assert (profile.name, profile.description) == ("mine", "a test")
     assert profile.nodes["desk"] == NodeConfig(
-        "desk", "ollama", "http://127.0.0.1:11434", "local", 8, 1, "", trusted=False
+        "desk",
+        "ollama",
+        "http://127.0.0.1:11434",
+        "local",
+        8,
+        1,
+        "",
+        trusted=False,
+        memory=NodeMemory(10.0, 2, 1.25, 760.0, 16.0, 40.5),
     )
+    assert profile.nodes["rack"].memory is None
     assert profile.nodes["rack"] == NodeConfig(
         "rack", "openai", "https://rack.home", "lan", 0, 4, "RACK_KEY", trusted=True
     )
@@ -135,6 +155,14 @@ REFUSED = [
         ["nodes.rack.url", "https"],
     ),
     ("[nodes.desk]", '[nodes."my desk"]', ["nodes.my desk", "letters"]),
+    ("vram_gib = 10", "vram = 10", ["nodes.desk.memory.vram_gib is missing", "0 to 16384"]),
+    ("vram_gib = 10", 'vram_gib = "10"', ["nodes.desk.memory.vram_gib", "a number"]),
+    ("vram_gib = 10", "vram_gib = nan", ["nodes.desk.memory.vram_gib", "0 to 16384"]),
+    ("cards = 2", "cards = 0", ["nodes.desk.memory.cards", "1 to 64"]),
+    ("cards = 2", "card = 2", ["nodes.desk.memory.card is unknown", "cards, ram_gbs"]),
+    ("reserve_gib = 1.25", "reserve_gib = 10", ["nodes.desk.memory.reserve_gib", "leaves nothing"]),
+    ("ram_gbs = 40.5", "ram_gbs = -1", ["nodes.desk.memory.ram_gbs", "0 to 100000"]),
+    ("ram_gib = 16", "ram_gib = true", ["nodes.desk.memory.ram_gib", "a number"]),
     ('node = "desk"', 'node = "desk2"', ["runners.small.node", "'desk2'", "desk, rack"]),
     ('model = "llama3.2:3b"', 'model = "llama 3"', ["runners.small.model", "name of a model"]),
     ('model = "llama3.2:3b"', 'model = ""', ["runners.small.model"]),
@@ -306,7 +334,7 @@ def test_a_file_that_cannot_be_read_is_named_without_its_folder(
 
 
 def test_an_unknown_name_lists_the_profiles_there_are() -> None:
-    with pytest.raises(ProfileError, match=r"'rtx3081'; allowed: cpu, .*rtx3080.* ends in .toml"):
+    with pytest.raises(ProfileError, match=r"'rtx3081'; allowed: cluster, cpu, .*rtx3080, .* ends in .toml"):
         load("rtx3081")
 
 
@@ -331,7 +359,7 @@ def test_the_default_profile_is_what_a_10_gb_card_was_planned_for() -> None:
     profile = load("rtx3080")
     small, middle, deep = (profile.runners[profile.tiers[tier][0]] for tier in ("fast", "balanced", "deep"))
     assert [(one.model, one.quantisation, one.num_ctx) for one in (small, middle, deep)] == [
-        ("llama3.2:3b", "Q4_K_M", 8192),
+        ("llama3.2:3b", "Q4_K_M", 7168),
         ("qwen2.5:7b", "Q4_K_M", 8192),
         ("qwen3:8b", "Q4_K_M", 16384),
     ]
@@ -347,46 +375,117 @@ def test_the_default_profile_is_what_a_10_gb_card_was_planned_for() -> None:
     }
 
 
-def test_the_settings_of_the_default_profile_agree_with_its_runners() -> None:
-    profile = load("rtx3080")
+# --- the shipped profiles against the plan of memory
+
+SEVEN = {"rtx3080", "rtx3080-seed", "rtx3070+3090", "rtx3090", "cpu", "cluster", "server-96gb"}
+
+
+def test_the_profiles_there_are() -> None:
+    assert set(shipped()) == SEVEN | {"rtx3080-headless"}
+
+
+@pytest.mark.parametrize("embeds", [False, True], ids=["without embeddings", "with embeddings"])
+@pytest.mark.parametrize("name", shipped())
+def test_every_shipped_profile_fits_its_nodes(name: str, embeds: bool) -> None:
+    profile = load(name)
+    plan = make_plan(profile, embeds=embeds)
+    assert [node.node.name for node in plan.nodes] == list(profile.nodes), "the memory of every node is planned"
+    assert (plan.over, plan.disabled) == ({}, ())
+    for node in plan.nodes:
+        assert node.finding == ""
+        assert set(node.order) == set(node.stay), "what stays can be loaded together"
+        for seat in node.seats:
+            assert seat.verdict == "fits", seat.why
+            assert seat.need is not None
+            assert seat.runner.offload == ("cpu" if seat.need.host else ""), "only what is declared is on the CPU"
+            assert not seat.need.host or seat.tokens_per_second > 1
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_a_profile_says_of_every_setting_what_it_counts_on(name: str) -> None:
+    profile = load(name)
     said = ours(profile)
-    assert set(said) == {
-        "MAX_LOADED_MODELS",
-        "NUM_PARALLEL",
-        "MAX_QUEUE",
-        "FLASH_ATTENTION",
-        "KV_CACHE_TYPE",
-        "KEEP_ALIVE",
-    }
-    residents = [one for one in (*profile.runners.values(), profile.embedding) if one and one.keep_alive == -1]
-    assert int(said["MAX_LOADED_MODELS"]) == len(residents)
+    assert list(said) == "MAX_LOADED_MODELS NUM_PARALLEL MAX_QUEUE FLASH_ATTENTION KV_CACHE_TYPE KEEP_ALIVE".split()
     for one in profile.runners.values():
         assert str(one.slots) == said["NUM_PARALLEL"]
         assert one.kv_type == said["KV_CACHE_TYPE"]
     assert said["FLASH_ATTENTION"] == "1"
+    most = max(len(names) for node in make_plan(profile, embeds=True).nodes for names in node.together)
+    assert int(said["MAX_LOADED_MODELS"]) == most, "as many as are ever there at once"
 
 
-# Weights in 10^9 bytes, KV bytes per token at q8_0, vocabulary + width: from the published geometry of each model.
-GEOMETRY = {
-    "llama3.2:3b": (2.012, 60928, 128256 + 3072),
-    "qwen2.5:7b": (4.677, 30464, 152064 + 3584),
-    "qwen3:8b": (5.022, 78336, 151936 + 4096),
-}
+@pytest.mark.parametrize("name", shipped())
+def test_no_window_is_longer_than_the_model_was_trained_for(name: str) -> None:
+    for one in load(name).runners.values():
+        facts = known(one.model, one.quantisation)
+        assert facts is not None
+        assert one.num_ctx <= facts.trained
 
 
-def need(one: RunnerProfile) -> float:
-    """GiB of a runner: weights, KV cache, compute buffer with flash attention, CUDA context."""
-    weights, per_token, row = GEOMETRY[one.model]
-    batch = one.options["num_batch"]
-    return float(weights * 1e9 + per_token * one.num_ctx * one.slots + batch * row * 4) / 2**30 + 0.35
+def test_the_default_profile_fits_beside_a_desktop_that_takes_a_gigabyte() -> None:
+    [node] = make_plan(load("rtx3080"), embeds=True).nodes
+    assert node.node.memory is not None
+    assert node.budget <= (node.node.memory.vram_gib - 0.5 - 1) * GIB
+    assert node.order == ("qwen-7b", "llama-3b", "embedding")
+    assert node.staying <= node.budget
+    assert ("qwen-8b", "embedding") in node.together, "the deep one swaps in"
+    [headless] = make_plan(load("rtx3080-headless")).nodes
+    assert node.budget < headless.staying, "which may use more"
 
 
-def test_the_residents_of_the_default_profile_fit_beside_a_desktop() -> None:
-    runners = load("rtx3080").runners.values()
-    together = sum(need(one) for one in runners if one.keep_alive == -1)
-    assert together == pytest.approx(8.17, abs=0.02)
-    assert all(together + need(one) > 9.5 for one in runners if one.keep_alive != -1), "the deep one swaps in"
-    assert all(need(one) < 8.5 for one in runners)
+def test_the_models_first_recommended_run_the_commands_they_were_for() -> None:
+    profile = load("rtx3080-seed")
+    models = {command: profile.runners[runner].model for command, runner in profile.commands.items()}
+    assert models == {
+        "orient": "codellama:7b-instruct-q6_K",
+        "update": "mistral:7b-instruct-v0.3-q6_K",
+        "plan": "deepseek-coder:6.7b-instruct-q6_K",
+        "validate": "deepseek-coder:6.7b-instruct-q6_K",
+        "research": "codellama:13b-instruct-q4_K_M",
+        "ask": "mistral:7b-instruct-v0.3-q6_K",
+    }
+    [node] = make_plan(profile).nodes
+    seats = {seat.runner.name: seat for seat in node.seats}
+    assert {name: seat.runner.num_ctx for name, seat in seats.items()} == {
+        "codellama-7b": 8192,
+        "mistral-7b": 16384,
+        "deepseek-7b": 8192,
+        "codellama-13b": 8192,
+    }
+    assert all(len(names) == 1 for names in node.together), "each change of model loads one anew"
+    # What the file says had to give is what the plan says of it.
+    changed = {
+        "codellama-7b": replace(profile.runners["codellama-7b"], num_ctx=16384),
+        "codellama-13b": replace(
+            profile.runners["codellama-13b"], num_ctx=16384, offload="", options={"num_batch": 512}
+        ),
+    }
+    [wished] = make_plan(replace(profile, runners={**profile.runners, **changed})).nodes
+    over = {seat.runner.name: seat for seat in wished.seats if seat.verdict == "over"}
+    assert set(over) == set(changed)
+    assert over["codellama-7b"].need is not None
+    assert over["codellama-7b"].need.card / GIB == pytest.approx(9.8, abs=0.1)
+    assert over["codellama-13b"].need is not None
+    assert over["codellama-13b"].need.card / GIB == pytest.approx(14.4, abs=0.1)
+    assert [(fit.num_ctx, fit.kv_type) for fit in over["codellama-13b"].nearest] == [(3072, "q4_0")]
+
+
+def test_every_key_is_explained_in_the_default_profile() -> None:
+    text = (Path(__file__).parents[1] / "inference/profiles/rtx3080.toml").read_text("utf-8")
+    tables = {
+        "nodes.local": (NodeConfig, {"name", "klass", "memory"}),
+        "nodes.local.memory": (NodeMemory, set()),
+        "runners.llama-3b": (RunnerProfile, {"name"}),
+        "embedding": (EmbeddingModel, set()),
+    }
+    for table, (kind, unnamed) in tables.items():
+        part = text.split(f"[{table}]\n", 1)[1].split("\n[", 1)[0]
+        for key in {field.name for field in fields(kind)} - unnamed:
+            line = re.search(rf"^(# )?{key} = .*?# (.+)$", part, re.MULTILINE)
+            assert line, f"{table}.{key} has no words of its own"
+    for name in set(shipped()) - {"rtx3080"}:
+        other = (Path(__file__).parents[1] / f"inference/profiles/{name}.toml").read_text("utf-8")
+        assert "# Every key is explained in rtx3080.toml." in other
 
 
 def test_another_address_reaches_every_local_ollama_and_no_other_node() -> None:

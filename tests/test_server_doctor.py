@@ -81,9 +81,9 @@ def node_that_says(answers: Mapping[str, Any], host: str = "127.0.0.1") -> Itera
 
 
 def ollama(version: str = "0.33.0", models: tuple[str, ...] = MODELS, **loaded: int) -> dict[str, Any]:
-    """The answers of an Ollama; `loaded`: bytes of the first model on the GPU, of 100."""
+    """The answers of an Ollama; `loaded`: bytes of the first model on the GPU, of 100 GiB."""
     in_memory = [
-        {"name": MODELS[0], "size": 100, "size_vram": size, "context_length": 8192} for size in loaded.values()
+        {"name": MODELS[0], "size": 100 << 30, "size_vram": size, "context_length": 8192} for size in loaded.values()
     ]
     return {
         "/api/version": {"version": version},
@@ -108,11 +108,19 @@ def test_when_all_is_well(tmp_path: Path) -> None:
         assert names == [
             *("python", "packages", "full text", "prompts", "configuration", "time zone", "token", "state folder"),
             *("vault", "index", "cache", "service", "profile", "node local", "model", "model", "model"),
+            *("memory", "memory", "memory", "memory"),
         ]
-        assert [check["found"] for check in ran.json["checks"][-3:]] == [
+        assert [check["found"] for check in ran.json["checks"][-7:]] == [
             "llama3.2:3b for fast",
             "qwen2.5:7b for balanced",
             "qwen3:8b for deep",
+            "llama3.2:3b for fast: 2.76 GiB (weights 1.87 + KV 0.41 + compute 0.13 + context 0.35) of 8.50",
+            "qwen2.5:7b for balanced: 5.09 GiB (weights 4.36 + KV 0.23 + compute 0.15 + context 0.35) of 8.50",
+            "qwen3:8b for deep: 6.54 GiB (weights 4.68 + KV 1.20 + compute 0.31 + context 0.35) of 8.50",
+            (
+                "local: 8.50 GiB for models, of a card of 10 with 1.5 for others; qwen-7b and llama-3b stay loaded "
+                "together (7.85 GiB), loaded in this order: qwen-7b, then llama-3b"
+            ),
         ]
         with person.serving() as service:
             assert person.run("context", "one").code == person.run("context", "one").code == 0
@@ -339,13 +347,79 @@ def test_an_old_ollama_has_known_holes(tmp_path: Path, version: str, old: bool) 
 
 
 def test_a_model_that_spills_to_the_cpu(tmp_path: Path) -> None:
-    for vram, told in (
-        (100, "llama3.2:3b for fast, loaded"),
-        (60, "llama3.2:3b for fast: a part of it runs on the CPU"),
+    for vram, status, told in (
+        (100, "ok", "of 8.50"),
+        (60, "warning", "llama3.2:3b for fast: 40.00 GiB of 100.00 GiB run on the CPU, which was not planned."),
     ):
-        with node_that_says(ollama(vram=vram)) as url:
+        with node_that_says(ollama(vram=vram << 30)) as url:
             every = list(checks(lambda: with_options(tmp_path, ollama_url=url)))
-        assert next(check for check in every if check.name == "model").found == told
+        found = next(check for check in every if check.name == "memory" and "llama3.2:3b" in check.found)
+        assert found.status == status
+        assert told in found.found
+        assert bool(found.fix) is (status == "warning")
+
+
+OVER = """
+[nodes.desk]
+kind = "ollama"
+url = "http://127.0.0.1:9"
+class = "local"
+[nodes.desk.memory]
+vram_gib = 8
+[runners.small]
+node = "desk"
+model = "mistral:7b"
+quantisation = "Q4_K_M"
+num_ctx = 8192
+answer_tokens = 512
+keep_alive = -1
+[runners.twin]
+node = "desk"
+model = "llama3.1:8b"
+quantisation = "Q4_K_M"
+num_ctx = 8192
+answer_tokens = 512
+keep_alive = -1
+[runners.big]
+node = "desk"
+model = "codellama:13b"
+quantisation = "Q4_K_M"
+num_ctx = 16384
+answer_tokens = 512
+[runners.slow]
+node = "desk"
+model = "codellama:34b"
+quantisation = "Q3_K_S"
+num_ctx = 8192
+answer_tokens = 512
+offload = "cpu"
+[runners.strange]
+node = "desk"
+model = "unheard:3b"
+quantisation = "Q4_K_M"
+num_ctx = 8192
+answer_tokens = 512
+[tiers]
+fast = ["small"]
+balanced = ["twin"]
+deep = ["big"]
+"""
+
+
+def test_a_profile_that_does_not_fit_its_card(tmp_path: Path) -> None:
+    write(tmp_path, {"own.toml": OVER})
+    every = list(checks(lambda: with_options(tmp_path, profile=str(tmp_path / "own.toml"), ollama_url="")))
+    small, twin, big, slow, strange, whole = (check for check in every if check.name == "memory")
+    assert (small.status, twin.status) == ("ok", "ok")
+    assert big.status == "broken"
+    assert big.found.startswith("codellama:13b for deep is not used: needs 20.")
+    assert big.fix.startswith("What fits: num_ctx = ") or big.fix.startswith("Nothing smaller of it fits")
+    assert slow.status == "ok"
+    assert "in the CPU's memory, as declared" in slow.found
+    assert strange.status == "warning"
+    assert strange.found.startswith("unheard:3b: nothing is known of unheard:3b")
+    assert whole.status == "warning"
+    assert "cannot be loaded at once" in whole.found
 
 
 def outward() -> str:

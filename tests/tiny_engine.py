@@ -18,6 +18,9 @@ _WORDS = "the of and to in note link project plan daily review update orient res
 _BLANK = "\u2581"
 # <unk>, <s>, </s>, one token for each byte, and the marks of turns, either of which would end an answer.
 _UNPRINTABLE = 261
+# Norms that an architecture has beside those of llama, and those whose output matrix is the one of their tokens.
+_NORMS = dict.fromkeys(("gemma2", "gemma3"), ("post_attention_norm", "post_ffw_norm"))
+_TIED = ("gemma2", "gemma3")
 
 
 def _vocabulary() -> list[tuple[str, float, int]]:
@@ -38,27 +41,36 @@ def _vocabulary() -> list[tuple[str, float, int]]:
 def write_model(
     path: Path,
     *,
+    architecture: str = "llama",
     context: int = 32768,
     width: int = 64,
     layers: int = 2,
     heads: int = 4,
     kv_heads: int = 2,
+    head_size: int = 0,
+    window: int = 0,
     feed_forward: int = 128,
+    more_tokens: int = 0,
     name: str = "tiny-random",
 ) -> Path:
-    """Write a model of the llama family with random weights, the same ones each time; takes half a second.
+    """Write a model with random weights, the same ones each time; takes half a second.
 
     Args:
         path: the file, GGUF in F16: matrices in F32 crash llama.cpp as xllamacpp has it.
+        architecture: llama, qwen3, gemma2 or gemma3, as `general.architecture` says it.
         context: window it says it was trained for, in tokens.
         width, layers, heads, kv_heads, feed_forward: its geometry.
+        head_size: numbers of a key; 0 leaves it out of the file, which makes it width / heads.
+        window: tokens of its sliding window, 0 for none.
+        more_tokens: added to the vocabulary, and never said.
         name: what it is called.
     """
     import numpy as np
     from gguf import GGUFWriter
 
-    head_size, vocabulary, dice = width // heads, _vocabulary(), np.random.default_rng(1)
-    writer = GGUFWriter(path, "llama")
+    size, vocabulary, dice = head_size or width // heads, _vocabulary(), np.random.default_rng(1)
+    vocabulary += [(f"<unused{n}>", 0.0, 5) for n in range(more_tokens)]
+    writer = GGUFWriter(path, architecture)
     writer.add_name(name)
     writer.add_context_length(context)
     writer.add_embedding_length(width)
@@ -66,8 +78,13 @@ def write_model(
     writer.add_feed_forward_length(feed_forward)
     writer.add_head_count(heads)
     writer.add_head_count_kv(kv_heads)
+    if head_size:
+        writer.add_key_length(head_size)
+        writer.add_value_length(head_size)
+    if window:
+        writer.add_sliding_window(window)
     writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_rope_dimension_count(head_size)
+    writer.add_rope_dimension_count(size)
     writer.add_vocab_size(len(vocabulary))
     writer.add_file_type(1)
     writer.add_tokenizer_model("llama")
@@ -88,21 +105,24 @@ def write_model(
         writer.add_tensor(place, values.astype(np.float16))
 
     matrix("token_embd.weight", len(vocabulary), width, 1.0)
+    norms = dict.fromkeys(("attn_norm", "ffn_norm", *_NORMS.get(architecture, ())), width)
+    norms |= dict.fromkeys(("attn_q_norm", "attn_k_norm"), size) if architecture in ("qwen3", "gemma3") else {}
     for layer in range(layers):
-        for part in ("attn_norm", "ffn_norm"):
-            writer.add_tensor(f"blk.{layer}.{part}.weight", np.ones(width, np.float32))
+        for part, length in norms.items():
+            writer.add_tensor(f"blk.{layer}.{part}.weight", np.ones(length, np.float32))
         for part, rows, columns in (
-            ("attn_q", width, width),
-            ("attn_k", kv_heads * head_size, width),
-            ("attn_v", kv_heads * head_size, width),
-            ("attn_output", width, width),
+            ("attn_q", heads * size, width),
+            ("attn_k", kv_heads * size, width),
+            ("attn_v", kv_heads * size, width),
+            ("attn_output", width, heads * size),
             ("ffn_gate", feed_forward, width),
             ("ffn_up", feed_forward, width),
             ("ffn_down", width, feed_forward),
         ):
             matrix(f"blk.{layer}.{part}.weight", rows, columns, columns**-0.5)
     writer.add_tensor("output_norm.weight", np.ones(width, np.float32))
-    matrix("output.weight", len(vocabulary), width, width**-0.5)
+    if architecture not in _TIED:
+        matrix("output.weight", len(vocabulary), width, width**-0.5)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -72,7 +72,7 @@ check("a chip names tier and model, and says why when it is opened", async t => 
   assert.ok(!(await p.in(".kos-decision").isVisible()));
   await p.page.click(".kos-chip");
   assert.match(await p.text(".kos-decision"), /orient/);
-  assert.match(await p.text(".kos-decision"), /window of 8192 tokens/);
+  assert.match(await p.text(".kos-decision"), /window of 7168 tokens/);
   assert.equal(await p.in(".kos-chip").getAttribute("aria-expanded"), "true");
 });
 
