@@ -2,7 +2,8 @@
 
 Run: python benchmarks/index.py VAULT [VAULT …]. The floor is: walk the folder and read every note once, one process,
 warm page cache, nothing decoded. Floor and work alternate; each figure is the median of five. Prints a table row;
---quick leaves out the service and the contexts.
+--quick leaves out the service and the contexts. "CPU × floor" is the processor time of the whole index, of all its
+processes and threads, against that of the floor: half of it is the least that two idle cores can do.
 """
 
 import json
@@ -25,9 +26,9 @@ QUESTIONS = 120
 EDITS = 100
 
 
-def floor(root: Path) -> float:
-    """Seconds to walk the vault and read every note once."""
-    began = time.perf_counter()
+def floor(root: Path) -> tuple[float, float]:
+    """Seconds to walk the vault and read every note once, and those of the processor."""
+    began, worked = time.perf_counter(), time.process_time()
     waiting = [str(root)]
     while waiting:
         with os.scandir(waiting.pop()) as entries:
@@ -41,7 +42,7 @@ def floor(root: Path) -> float:
                     while os.read(handle, 65536):
                         pass
                     os.close(handle)
-    return time.perf_counter() - began
+    return time.perf_counter() - began, time.process_time() - worked
 
 
 def stat_all(root: Path) -> float:
@@ -63,20 +64,23 @@ def stat_all(root: Path) -> float:
 def opened(root: Path, index: Path) -> dict[str, float]:
     """Seconds until the vault is open and until full text is there, imports left out; peak memory in MB. For a child.
 
-    Memory is that of the process and of the largest process it started.
+    Full text is there when a search finds all words: the search waits for it. Memory is that of the process, with what
+    it maps of full text, and of the largest process it started. "cpu" is the processor time of all of them.
     """
     from context.index import Index
     from context.vault import Vault
     from context.words import asked
 
-    began = time.perf_counter()
+    began, worked = time.perf_counter(), sum(os.times()[:4])
     vault = Vault(root, Index(index))
     seconds = time.perf_counter() - began
     vault.search(asked("probe"), 1)
     full = time.perf_counter() - began
     vault.close()
+    cpu = sum(os.times()[:4]) - worked
     own, others = (resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return {"graph": seconds, "full": full, "mb": own, "worker_mb": others, "notes": len(vault.snapshot.notes)}
+    notes = len(vault.snapshot.notes)
+    return {"graph": seconds, "full": full, "cpu": cpu, "mb": own, "worker_mb": others, "notes": notes}
 
 
 def visible(root: Path, state: Path) -> dict[str, float]:
@@ -170,14 +174,15 @@ def child(what: str, root: Path, index: Path) -> dict[str, float]:
 def main(vaults: list[str], *, quick: bool) -> None:
     """Print one row per vault."""
     print(
-        "| vault | notes | floor ms | graph × floor | index × floor | warm × stat | MB | worker MB "
+        "| vault | notes | floor ms | graph × floor | index × floor | CPU × floor | warm × stat | MB | worker MB "
         "| edit p50 ms | p99 ms | context p50 ms | p99 ms |"
     )
-    print("|---|---|---|---|---|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|---|---|---|---|---|")
     for name in vaults:
         root = Path(name).resolve()
         floor(root)
-        floors, colds, warms, stats = [], [], [], []
+        floors: list[tuple[float, float]] = []
+        colds, warms, stats = [], [], []
         with tempfile.TemporaryDirectory() as folder:
             for turn in range(ROUNDS):
                 index = Path(folder, f"{turn}.sqlite")
@@ -187,14 +192,15 @@ def main(vaults: list[str], *, quick: bool) -> None:
                 warms.append(child("opened", root, index)["graph"])
             edit = {} if quick else child("visible", root, Path(folder))
             speed = {} if quick else child("contexts", root, index)
-        base = statistics.median(floors)
+        base, least = (statistics.median(times) for times in zip(*floors, strict=True))
+        cpu = statistics.median(cold["cpu"] for cold in colds) / least
         graph, full = (statistics.median(cold[part] for cold in colds) / base for part in ("graph", "full"))
         own, others = (max(cold[part] for cold in colds) for part in ("mb", "worker_mb"))
         warm = statistics.median(warms) / statistics.median(stats)
         times = [f"{part[at]:.1f}" if part else "" for part in (edit, speed) for at in ("p50", "p99")]
         print(
-            f"| {root.name} | {colds[0]['notes']:.0f} | {base * 1000:.0f} | {graph:.1f} | {full:.1f} | {warm:.1f} "
-            f"| {own:.0f} | {others:.0f} | {' | '.join(times)} |",
+            f"| {root.name} | {colds[0]['notes']:.0f} | {base * 1000:.0f} | {graph:.1f} | {full:.1f} | {cpu:.0f} "
+            f"| {warm:.1f} | {own:.0f} | {others:.0f} | {' | '.join(times)} |",
             flush=True,
         )
 

@@ -4,7 +4,8 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
 from operator import attrgetter
 from pathlib import Path
 
@@ -64,20 +65,27 @@ def checked(root: Path) -> Path:
         raise VaultError(f"the folder {name!r} cannot be listed", "Give yourself read permission on it.") from None
 
 
-def walk(root: Path, settings: ObsidianSettings) -> Listing:
-    """Every file of the vault with the status of its notes. Dot folders and linked folders are not entered."""
+def walk(
+    root: Path, settings: ObsidianSettings, *, many: int = sys.maxsize, told: Callable[[], object] = bool
+) -> Listing:
+    """Every file of the vault with the status of its notes. Dot folders and linked folders are not entered.
+
+    Args:
+        root: the vault's folder.
+        settings: of the vault.
+        many: so many notes are worth a word.
+        told: called once, on the way, when so many were found.
+    """
     files: list[str] = []
     notes: dict[str, tuple[int, int]] = {}
     skipped, ignoring = 0, bool(settings.ignored)
     waiting = [("", str(root))]
     while waiting:
+        if len(notes) >= many:
+            told()
+            many = sys.maxsize
         prefix, folder = waiting.pop()
-        try:
-            with os.scandir(folder) as listing:
-                entries = sorted(listing, key=_NAME)
-        except OSError:
-            continue  # a folder that went away or may not be listed costs its own notes only
-        for entry in entries:
+        for entry in _entries(folder):
             name = entry.name
             if name[0] == "." or not (name.isascii() or _is_text(name)):
                 continue
@@ -105,6 +113,14 @@ def walk(root: Path, settings: ObsidianSettings) -> Listing:
             except OSError:
                 skipped += 1
     return Listing(frozenset(files), notes, _digest(files), skipped)
+
+
+def _entries(folder: str) -> list["os.DirEntry[str]"]:
+    try:
+        with os.scandir(folder) as listing:
+            return sorted(listing, key=_NAME)
+    except OSError:
+        return []  # a folder that went away or may not be listed costs its own notes only
 
 
 def look(root: Path, settings: ObsidianSettings, before: Listing, paths: Iterable[str]) -> Listing | None:

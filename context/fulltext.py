@@ -17,8 +17,12 @@ from context.words import Asked, spaced
 
 # What the writer gathers before it writes, in bytes: the least there is for one thread, and for a whole vault.
 _HEAP_BYTES, _FILL_HEAP_BYTES = 15_000_000, 60_000_000
+# The words of a whole vault are written by so many threads: one takes longer than all that is done beside it.
+_FILL_THREADS = 2
 # A longer run of letters is no word that anybody looks for, in bytes.
 _LONGEST_WORD = 80
+# What stands between two texts of a chunk: a word that is left out, so that none before it is beside one after it.
+_GAP = f" {'x' * _LONGEST_WORD} "
 # How much a word says that fits by its stem, and in its exact form; and two words side by side.
 _STEM, _EXACT, _PAIR = 0.5, 0.5, 0.15
 # What every chunk has.
@@ -113,16 +117,16 @@ class FullText:
             FullTextError: see there.
         """
         with self._lock, _told():
-            writer = self._writing(_FILL_HEAP_BYTES if whole_vault else _HEAP_BYTES)
+            writer = self._writing(_FILL_HEAP_BYTES, _FILL_THREADS) if whole_vault else self._writing()
             for number, chunk in chunks:
                 made = Document()
                 made.add_unsigned("chunk", number)
                 made.add_unsigned("note", note)
                 made.add_text("every", _EVERY)
-                for text in filter(None, (chunk.title, spaced(chunk.heading), chunk.properties, chunk.body)):
-                    clean = _encodable(text)
-                    made.add_text("stem", clean)
-                    made.add_text("exact", clean)
+                texts = chunk.title, spaced(chunk.heading), chunk.properties, chunk.body
+                text = _encodable(_GAP.join(filter(None, texts)))
+                made.add_text("stem", text)
+                made.add_text("exact", text)
                 writer.add_document(made)
 
     def drop(self, notes: Iterable[int]) -> None:
@@ -134,7 +138,7 @@ class FullText:
         with self._lock, _told():
             for note in notes:
                 # By query: by term, nothing is deleted of a field of unsigned numbers, and nothing said.
-                self._writing(_HEAP_BYTES).delete_documents_by_query(Query.term_query(self._schema, "note", note))
+                self._writing().delete_documents_by_query(Query.term_query(self._schema, "note", note))
 
     def commit(self, *, rest: bool = False) -> None:
         """Make what was added and dropped last, and found.
@@ -220,9 +224,9 @@ class FullText:
         with self._lock:
             self._writer = None
 
-    def _writing(self, heap: int) -> tantivy.IndexWriter:
+    def _writing(self, heap: int = _HEAP_BYTES, threads: int = 1) -> tantivy.IndexWriter:
         if self._writer is None:
-            self._writer = self._index.writer(heap, 1)
+            self._writer = self._index.writer(heap, threads)
             # A process that was killed may have left files whose names the writer would use again.
             self._writer.garbage_collect_files()
         return self._writer

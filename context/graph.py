@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import networkx as nx
 
 
-class Edges(Struct, frozen=True, array_like=True):
+class Edges(Struct, frozen=True, array_like=True, gc=False):
     """Where the links of one note lead: files in the order of its links, and targets for which there is no file."""
 
     out: tuple[str, ...]
@@ -85,12 +85,13 @@ class Graph:
 
 def build(notes: Mapping[str, Note], names: Names) -> Graph:
     """The graph of all notes."""
-    out: dict[str, tuple[str, ...]] = {}
-    unresolved: dict[str, tuple[str, ...]] = {}
-    for path, note in notes.items():
-        out[path], missing = _targets(note, names)
-        if missing:
-            unresolved[path] = missing
+    return made({path: targets(note, names) for path, note in notes.items()})
+
+
+def made(found: Mapping[str, Edges]) -> Graph:
+    """The graph of all notes, each with where its links lead."""
+    out = {path: edges.out for path, edges in found.items()}
+    unresolved = {path: edges.unresolved for path, edges in found.items() if edges.unresolved}
     return Graph(lambda: (out, unresolved))
 
 
@@ -128,13 +129,14 @@ def update(graph: Graph, changed: Iterable[Note], names: Names, *, gone: Iterabl
     out, back, unresolved = dict(graph.out), dict(graph.back), dict(graph.unresolved)
     now: dict[str, tuple[str, ...]] = dict.fromkeys(gone, ())
     for note in changed:
-        now[note.path], missing = _targets(note, names)
+        edges = targets(note, names)
+        now[note.path] = edges.out
         unresolved.pop(note.path, None)
-        if missing:
-            unresolved[note.path] = missing
-    for path, targets in now.items():
-        before, after = set(out.get(path, ())), set(targets)
-        out[path] = targets
+        if edges.unresolved:
+            unresolved[note.path] = edges.unresolved
+    for path, leads in now.items():
+        before, after = set(out.get(path, ())), set(leads)
+        out[path] = leads
         for target in before - after:
             back[target] = tuple(source for source in back[target] if source != path)
             if not back[target]:
@@ -170,16 +172,17 @@ def affected(graph: Graph, names: Names, came: Iterable[str], went: Iterable[str
     return found
 
 
-def _targets(note: Note, names: Names) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def targets(note: Note, names: Names) -> Edges:
+    """Where the links of a note lead."""
     found: dict[str, None] = {}
     missing: dict[str, None] = {}
-    for link in note.links:
-        path = names.resolve(link.target, note.path)
+    for target in note.targets:
+        path = names.resolve(target, note.path)
         if path is None:
-            missing[link.target] = None
+            missing[target] = None
         elif path != note.path:
             found[path] = None
-    return tuple(found), tuple(missing)
+    return Edges(tuple(found), tuple(missing))
 
 
 def _backlinks(out: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:

@@ -1,6 +1,7 @@
 """Inline fields of a text (`key:: value`), as Dataview reads them, and the list items that tasks stand in."""
 
 import re
+import string
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -14,6 +15,8 @@ _TAB = 4
 
 # The start of a line: quote marks, indent, list marker and the blanks after it.
 _LEAD = re.compile(r"((?:[ \t]*>)*)([ \t]*)(?:([-*+]|\d{1,9}[.)])(?=[ \t\r]|\Z)([ \t]*))?")
+# How a line may begin that stands in no list.
+_WORDS = frozenset(string.ascii_letters + "#[(!")
 _BOX = re.compile(r"[ \t]*(?:\[.?\])?[ \t]*")
 _RULE = re.compile(r"[ \t>]*(?:([-*_])[ \t]*(?:\1[ \t]*){2,}|=+[ \t]*)\r?")
 # Blocks that end the paragraph of a list item although no blank line stands between.
@@ -165,6 +168,11 @@ class _Lines:
         number = self.text.count("\n", 0, at)
         for line in self.coded[at:].split("\n"):
             end = at + len(line)
+            if not line or (line[0] in _WORDS and not self.open and "::" not in line):  # as most are
+                blank = not line
+                at = end + 1
+                number += 1
+                continue
             lead = _LEAD.match(line)
             assert lead is not None  # noqa: S101 - it fits every line: each of its parts may be empty
             if not self.text[at + len(lead[1]) : end].strip():

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -14,13 +15,10 @@ PASSAGE_TOKENS = 2000
 
 _FENCE = re.compile(r"[ \t>]*(?:[-*+][ \t]+|\d{1,9}[.)][ \t]+)?(`{3,}|~{3,})")
 _ITEM = re.compile(r"(?:[-*+]|\d{1,9}[.)])[ \t]")
-
-
-class _Limits(NamedTuple):
-    """Tokens that stay together, and those of the longest single block."""
-
-    pack: int
-    block: int
+# The end of a line before one that ends a block, begins one, or opens a fence.
+_TELLING = re.compile(
+    r"\n(?:[^\S\n]*(?:\n|\Z)|(?:[-*+]|\d{1,9}[.)])[ \t]|[ \t>]*(?:[-*+][ \t]+|\d{1,9}[.)][ \t]+)?(?:`{3}|~{3}))"
+)
 
 
 class Piece(Struct, frozen=True):
@@ -35,6 +33,15 @@ class Piece(Struct, frozen=True):
     start: int
     end: int
     partial: bool = False
+
+
+class _How(NamedTuple):
+    """How a text is cut: tokens that stay together, those of the longest single block, and what measures a stretch."""
+
+    text: str
+    pack: int
+    block: int
+    exceeds: Callable[[int, int, int], bool]
 
 
 def bytes4(text: str) -> int:
@@ -80,55 +87,58 @@ def pieces(
     """What `cut` gives, one by one: for those who need the first alone."""
     begin = 0 if properties else note.body
     spots = [(start, path) for start, path in heading_paths(note.headings) if start >= begin]
-    return _section(text, begin, len(text), (), spots, _Limits(min(pack or limit, limit), limit), count)
+    how = _How(text, min(pack or limit, limit), limit, _measure(text, count))
+    return _section(how, begin, len(text), (), spots)
+
+
+def _measure(text: str, count: Callable[[str], int]) -> Callable[[int, int, int], bool]:
+    """What tells whether a stretch of a text has more tokens than a limit, from its start, its end and the limit.
+
+    Cheap bounds first. No prose has tokens of 16 characters on average, so a very long stretch need not be counted: an
+    endless line would otherwise be counted to its end for each piece that is cut off it.
+    """
+    if count is not bytes4:
+        return lambda start, end, limit: end - start > 16 * limit or count(text[start:end]) > limit
+    if text.isascii():
+        return lambda start, end, limit: end - start > 4 * limit
+    # A character has one to four bytes.
+    return lambda start, end, limit: (
+        end - start > 4 * limit or (end - start > limit and bytes4(text[start:end]) > limit)
+    )
 
 
 def _section(
-    text: str,
-    start: int,
-    end: int,
-    heading: tuple[str, ...],
-    spots: list[tuple[int, tuple[str, ...]]],
-    limits: _Limits,
-    count: Callable[[str], int],
+    how: _How, start: int, end: int, heading: tuple[str, ...], spots: list[tuple[int, tuple[str, ...]]]
 ) -> Iterator[Piece]:
+    text = how.text
     piece = _trim(text, start, end, heading)
     if piece is None:
         return
-    if not _exceeds(text, piece.start, piece.end, limits.pack, count):
+    if not how.exceeds(piece.start, piece.end, how.pack):
         yield piece
         return
     if not spots:
-        yield from _blocks(text, piece, limits, count)
+        yield from _blocks(how, piece)
         return
     own = _trim(text, start, spots[0][0], heading)
     if own is not None:
-        yield from _blocks(text, own, limits, count)
+        yield from _blocks(how, own)
     # The highest headings inside: those whose path is no longer than any before them.
-    depth = min(len(path) for _, path in spots)
-    tops = [i for i, (_, path) in enumerate(spots) if len(path) == depth]
+    depths = [len(path) for _, path in spots]
+    depth = min(depths)
+    tops = [i for i, deep in enumerate(depths) if deep == depth]
     if tops[0] > 0:  # deeper headings stand before the first of the highest: they are cut on their own
         tops = list(range(tops[0])) + tops
-    for index, at in enumerate(tops):
-        after = tops[index + 1] if index + 1 < len(tops) else len(spots)
+    for at, after in pairwise((*tops, len(spots))):
         stop = spots[after][0] if after < len(spots) else end
-        yield from _section(text, spots[at][0], stop, spots[at][1], spots[at + 1 : after], limits, count)
-
-
-def _exceeds(text: str, start: int, end: int, limit: int, count: Callable[[str], int]) -> bool:
-    """Whether a stretch has more tokens than the limit.
-
-    A cheap bound first: no prose has tokens of 16 characters on average, so a very long stretch need not be counted.
-    An endless line would otherwise be counted to its end for each piece that is cut off it.
-    """
-    return end - start > 16 * limit or count(text[start:end]) > limit
+        yield from _section(how, spots[at][0], stop, spots[at][1], spots[at + 1 : after])
 
 
 def _trim(text: str, start: int, end: int, heading: tuple[str, ...]) -> Piece | None:
     """The stretch without blank lines at either end; None when nothing is left."""
     stretch = text[start:end]
     kept = stretch.strip()
-    if not kept.strip("\ufeff"):
+    if not kept or (kept[0] == "\ufeff" and not kept.strip("\ufeff")):
         return None
     lead = len(stretch) - len(stretch.lstrip()) if stretch[0].isspace() else 0
     # Indentation is meaning in Markdown: go back to the start of the first line that has text.
@@ -136,38 +146,38 @@ def _trim(text: str, start: int, end: int, heading: tuple[str, ...]) -> Piece | 
     return Piece(heading, begin, start + lead + len(kept))
 
 
-def _blocks(text: str, piece: Piece, limits: _Limits, count: Callable[[str], int]) -> Iterator[Piece]:
+def _blocks(how: _How, piece: Piece) -> Iterator[Piece]:
     """Pack whole blocks into pieces; a block above the limit is cut at its lines."""
-    if not _exceeds(text, piece.start, piece.end, limits.pack, count):
+    text, pack, block, exceeds = how
+    if not exceeds(piece.start, piece.end, pack):
         yield piece
         return
     begin = stop = piece.start
     for start, end in blocks(text, piece.start, piece.end):
-        if not _exceeds(text, begin, end, limits.pack, count):
+        if not exceeds(begin, end, pack):
             stop = end
             continue
         if stop > begin:
             yield from _kept(text, begin, stop, piece.heading, partial=False)
-        if not _exceeds(text, start, end, limits.block, count):
+        if not exceeds(start, end, block):
             begin, stop = start, end
             continue
-        yield from _lines(text, start, end, piece.heading, limits.block, count)
+        yield from _lines(how, start, end, piece.heading)
         begin = stop = end
     if stop > begin:
         yield from _kept(text, begin, stop, piece.heading, partial=False)
 
 
-def _lines(
-    text: str, start: int, end: int, heading: tuple[str, ...], limit: int, count: Callable[[str], int]
-) -> Iterator[Piece]:
+def _lines(how: _How, start: int, end: int, heading: tuple[str, ...]) -> Iterator[Piece]:
+    text, limit = how.text, how.block
     begin = stop = line_end = start
     while stop < end:
         if stop == line_end:
             line_end = text.find("\n", stop, end) + 1 or end
         # A single line above the limit is cut at characters: a quarter of the limit always fits.
-        whole = not _exceeds(text, stop, line_end, limit, count)
+        whole = not how.exceeds(stop, line_end, limit)
         after = line_end if whole else min(line_end, stop + max(1, limit // 4))
-        if stop > begin and _exceeds(text, begin, after, limit, count):
+        if stop > begin and how.exceeds(begin, after, limit):
             yield from _kept(text, begin, stop, heading, partial=True)
             begin = stop
         stop = after
@@ -177,7 +187,7 @@ def _lines(
 def _kept(text: str, start: int, end: int, heading: tuple[str, ...], *, partial: bool) -> Iterator[Piece]:
     piece = _trim(text, start, end, heading)
     if piece is not None:
-        yield Piece(heading, piece.start, piece.end, partial)
+        yield Piece(heading, piece.start, piece.end, partial) if partial else piece
 
 
 def blocks(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
@@ -186,34 +196,43 @@ def blocks(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     Line-based and linear in the text; blank lines belong to no block.
     """
     begin = -1
-    fence = ""
     item = False
     at = start
     words = start  # where the next line with text begins: looked for once in each run of blank lines
+    fenced = text.find("```", start, end) >= 0 or text.find("~~~", start, end) >= 0
     while at < end:
-        after = text.find("\n", at, end) + 1 or end
-        line = text[at:after]
-        blank = not line.strip()
-        if blank and at >= words:
-            words = _next_words(text, after, end)
-        if fence:
-            if _closes(line, fence):
-                fence = ""
-        elif blank and not (item and words < end and text[words] in " \t"):  # what is indented still is of the item
-            if begin >= 0:
-                yield begin, at
-            begin, item = -1, False
-        elif not blank:
-            if _ITEM.match(line) and begin >= 0:  # a new top-level item
-                yield begin, at
-                begin = -1
-            if begin < 0:
-                begin, item = at, bool(_ITEM.match(line))
-            opened = _FENCE.match(line)
-            fence = opened[1] if opened else ""
-        at = after
+        first = text[at]
+        if first.isspace() and not text[at : (after := text.find("\n", at, end) + 1 or end)].strip():
+            if at >= words:
+                words = _next_words(text, after, end)
+            if not (item and words < end and text[words] in " \t"):  # what is indented still is of the item
+                if begin >= 0:
+                    yield begin, at
+                begin, item = -1, False
+            at = after
+            continue
+        is_item = (first in "-*+" or first.isdecimal()) and _ITEM.match(text, at, end) is not None
+        if is_item and begin >= 0:  # a new top-level item
+            yield begin, at
+            begin = -1
+        if begin < 0:
+            begin, item = at, is_item
+        if fenced and (opened := _FENCE.match(text, at, end)):
+            at = _fence_end(text, at, end, opened[1])
+            continue
+        telling = _TELLING.search(text, at, end)
+        at = telling.start() + 1 if telling else end
     if begin >= 0:
         yield begin, end
+
+
+def _fence_end(text: str, at: int, end: int, fence: str) -> int:
+    """Where the line after a fence begins that opens on this line; the end when it is never closed."""
+    while (after := text.find("\n", at, end) + 1) and (mark := text.find(fence, after, end)) >= 0:
+        at = text.rfind("\n", after - 1, mark) + 1
+        if _closes(text[at : text.find("\n", mark, end) + 1 or end], fence):
+            return text.find("\n", mark, end) + 1 or end
+    return end
 
 
 def _closes(line: str, fence: str) -> bool:

@@ -169,7 +169,8 @@ def scan(text: str, start: int = 0) -> Scanned:
         told = _with_comments(text, start, dead)
     links: list[Link] = []
     if "[[" in told:
-        links = [_wikilink(found, text) for found in _WIKILINK.finditer(told, start) if not _literal(told, found)]
+        every = _WIKILINK.finditer(told, start)
+        links = [_wikilink(one, text) for one in every if told[one.start() - 1] != "\\" or not _literal(told, one)]
     if "](" in told and (others := list(_markdown_links(told, text, start))):
         links = sorted((*links, *others), key=lambda link: link.start)
     tasks = tuple(_tasks(live, text, start)) if "] " in live or "]\t" in live else ()
@@ -212,15 +213,16 @@ def _with_comments(text: str, start: int, dead: list[Region]) -> str:
 
 def _wikilink(found: re.Match[str], text: str, prop: str = "") -> Link:
     """The link of a match of the wikilink pattern; its words are read from `text`, which has nothing masked."""
-    inside = text[found.start(1) : found.end(1)]
-    start = found.start()
+    start, end = found.span()
+    name, sub, alias = text[start + 2 : end - 2], "", ""
     embed = not prop and start > found.pos and text[start - 1] == "!" and not escaped(text, start - 1, found.pos)
-    target, bar, alias = inside.partition("|")
-    if bar and target.endswith("\\"):  # in a table the bar is written \|
-        target = target[:-1]
-    name, _, sub = target.partition("#")
+    if "|" in name:
+        name, _, alias = name.partition("|")
+        name = name.removesuffix("\\")  # in a table the bar is written \|
+    if "#" in name:
+        name, _, sub = name.partition("#")
     kind = "frontmatter" if prop else "embed" if embed else "wikilink"
-    return Link(kind, name.strip(), sub.strip(), alias.strip(), start - embed, found.end(), prop)
+    return Link(kind, name.strip(), sub.strip(), alias.strip(), start - embed, end, prop)
 
 
 def wikilinks(text: str, start: int, end: int, prop: str = "") -> Iterator[Link]:
@@ -250,10 +252,12 @@ def _headings(live: str, text: str, start: int, dead: Iterable[Region]) -> list[
             line = max(start, live.rfind("\n", max(start, at - 4), at) + 1)
             if at - line > 3 or live[line:at].strip(" ") or (line > start and live[line - 1] != "\n") or nested(line):
                 continue
-        words = text[match.start(1) : match.end(1)].strip()
-        bare = words.rstrip("#")  # a closing run of # is no part of it, when a blank stands before
-        words = bare.rstrip() if not bare or bare[-1] in " \t" else words
-        found.append(Heading(match.start(1) - at, words[:_HEADING_CHARS], line))
+        begin, end = match.span(1)
+        words = text[begin:end].strip()
+        if words[-1:] == "#":  # a closing run of # is no part of it, when a blank stands before
+            bare = words.rstrip("#")
+            words = bare.rstrip() if not bare or bare[-1] in " \t" else words
+        found.append(Heading(begin - at, words[:_HEADING_CHARS], line))
     if not (live.endswith(("-", "=", "- ", "= ")) or any(end in live for end in _UNDERLINE_ENDS)):
         return found
     nested = _Nested(text, start, dead)
@@ -439,15 +443,17 @@ def _tasks(live: str, text: str, start: int) -> Iterator[Task]:
             continue
         words = text[match.start(2) : match.end(2)].rstrip()
         fields: dict[str, str] = {}
-        for name, pattern in _DATES.items():
-            words, fields[name] = _taken(pattern, words)
-        words, repeats = _taken(_REPEATS, words)
-        words, priority = _taken(_PRIORITY, words)
-        words = _KEPT.sub("", words)
+        repeats = priority = ""
+        if "::" in words or not words.isascii():  # a field has the one or an emoji
+            for name, pattern in _DATES.items():
+                words, fields[name] = _taken(pattern, words)
+            words, repeats = _taken(_REPEATS, words)
+            words, priority = _taken(_PRIORITY, words)
+            words = _KEPT.sub("", words)
         end = match.start() + len(text[match.start() : match.end()].rstrip())
         yield Task(
             match[1],
-            " ".join(_BLOCK_AT_END.sub("", words).split()),
+            " ".join((_BLOCK_AT_END.sub("", words) if "^" in words else words).split()),
             line,
             end,
             **fields,

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import sqlite3
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,8 +19,9 @@ from typing import Any, TypeVar
 from msgspec import structs
 
 from context import graph as graphs
+from context.chunk import chunks
 from context.folder import VaultError, checked, look, walk
-from context.graph import Graph
+from context.graph import Edges, Graph
 from context.index import Entry, Hit, Index, Known, Row
 from context.kinds import KINDS, MAP, Kind, Kinds, type_of
 from context.lexicon import Lexicon
@@ -38,6 +40,8 @@ __all__ = ["NoteGoneError", "Snapshot", "Vault", "VaultError", "VaultOptions"]
 _MANY = 500
 # What a process reads at once, in notes and in bytes.
 _BATCH_NOTES, _BATCH_BYTES = 128, 512 << 10
+# With more files changed at once, or longer ones, in bytes, it is not worth it to prepare for their reading.
+_EXPECTED, _EXPECTED_BYTES = 4, 64 << 10
 # With more files come or gone at once, all links are followed again.
 _FEW = 200
 
@@ -190,9 +194,12 @@ class Vault:
         self._clock = clock
         self._lock = threading.Lock()
         self._filling: threading.Thread | None = None
+        self._started: Workers | None = None  # before it is known what there is for them to read
         with _no_collection():
             settings = load_settings(self.root, self.options.settings_folder)
-            self._listing = walk(self.root, settings)
+            self._listing = walk(
+                self.root, settings, many=_MANY if self.index.fresh else sys.maxsize, told=self._start_workers
+            )
             self.snapshot = self._remembered(settings)
             with self._lock:
                 self._advance(self.snapshot, settings)
@@ -222,6 +229,26 @@ class Vault:
             self._listing = walk(self.root, settings) if listing is None else listing
             return self._advance(self.snapshot, settings, paths if listing else None)
 
+    def expect(self, paths: Iterable[str]) -> None:
+        """Prepare for a `refresh` that will follow soon, for these files may still be written; it changes nothing.
+
+        Args:
+            paths: files that have changed, as vault paths.
+        """
+        known = self.snapshot.notes
+        if not self.is_searchable or not self._lock.acquire(blocking=False):
+            return
+        try:
+            stamps = {path: stamp for path in paths if path in known and (stamp := self.stamp(path))}
+            stale = [path for path, stamp in stamps.items() if stamp != (known[path].mtime_ns, known[path].size)]
+            if 0 < len(stale) <= _EXPECTED and sum(stamps[path][1] for path in stale) <= _EXPECTED_BYTES:
+                read = [self._reader.note(path) for path in stale]
+                self.index.expect([(note, chunks(note, text)) for note, text in read])
+        except sqlite3.DatabaseError:
+            pass  # the refresh will meet it as well
+        finally:
+            self._lock.release()
+
     def close(self) -> None:
         """Close the index, once it is whole."""
         with self._lock:
@@ -233,6 +260,9 @@ class Vault:
     def _filled(self) -> None:
         if self._filling is not None:
             self._filling.join()
+
+    def _start_workers(self) -> None:
+        self._started = Workers(self._reader)
 
     def _remembered(self, settings: ObsidianSettings) -> Snapshot:
         """The vault as the index has it."""
@@ -294,14 +324,26 @@ class Vault:
         if not stale and not gone and same_files and settings == before.settings and not self.index.fresh:
             return 0
         with ExitStack() as stack:
-            workers = stack.enter_context(Workers(self._reader, None if len(stale) >= _MANY else 0))
-            changed, touched = self._read(workers, stale, before)
+            workers, self._started = self._started, None
+            workers = stack.enter_context(workers or Workers(self._reader, None if len(stale) >= _MANY else 0))
+            # Links are followed as notes come, while other processes read on.
+            names = self._new_names(before)
+            edges: dict[str, Edges] = {}
+            changed: list[Note] = []
+            touched: list[Note] = []
+            for note, same in self._read(workers, stale, before):
+                (touched if same else changed).append(note)
+                if names is not None:
+                    edges[note.path] = graphs.targets(note, names)
             notes.update((note.path, note) for note in (*changed, *touched))
             seen = self._clock() if before.notes else 0.0
             ages = {path: age for path, age in before.changed_at.items() if path in notes}
             if seen:
                 ages.update((note.path, seen) for note in changed)
-            names, links = self._linked(before, notes, changed)
+            if names is None:
+                names, links = self._relinked(before, notes, changed)
+            else:
+                links = graphs.made({path: edges.get(path) or graphs.targets(notes[path], names) for path in notes})
             # Those whose links mean something else, since files came or went.
             moved = [] if same_files else [path for path in notes if not _same_edges(path, before.graph, links)]
             after = Snapshot(notes, files, names, links, settings, ages, Kinds(self.options.kinds))
@@ -324,25 +366,27 @@ class Vault:
             self.snapshot = after
         return len(changed) + len(gone)
 
-    def _read(self, workers: Workers, stale: Mapping[str, int], before: Snapshot) -> tuple[list[Note], list[Note]]:
-        """Parse what the stat called stale (with its sizes): notes with other bytes, and those only touched."""
-        changed: list[Note] = []
-        touched: list[Note] = []
+    def _read(self, workers: Workers, stale: Mapping[str, int], before: Snapshot) -> Iterator[tuple[Note, bool]]:
+        """Parse what the stat called stale (with its sizes); with each note, whether its file was only touched."""
         for batch in workers.parsed(_batches(stale.items())):
             for note in batch:
                 known = before.notes.get(note.path)
                 same = known is not None and structs.replace(known, mtime_ns=note.mtime_ns, size=note.size) == note
-                (touched if same else changed).append(note)
-        return changed, touched
+                yield note, same
 
-    def _linked(self, before: Snapshot, notes: Mapping[str, Note], changed: list[Note]) -> tuple[Names, Graph]:
+    def _new_names(self, before: Snapshot) -> Names | None:
+        """The names of all files when so many came or went that all links are followed anew."""
+        files = self._listing.files
+        if files is before.files or files == before.files:
+            return None
+        return Names(files) if not before.files or len(files ^ before.files) > _FEW else None
+
+    def _relinked(self, before: Snapshot, notes: Mapping[str, Note], changed: list[Note]) -> tuple[Names, Graph]:
+        """Names and links when not many files came or went."""
         files = self._listing.files
         if files is before.files or files == before.files:
             return before.names, graphs.update(before.graph, changed, before.names)
         came, went = files - before.files, before.files - files
-        if not before.files or len(came) + len(went) > _FEW:
-            names = Names(files)
-            return names, graphs.build(notes, names)
         names = before.names.updated(came, went)
         affected = graphs.affected(before.graph, before.names, came, went)
         again = [notes[path] for path in affected if path in notes]

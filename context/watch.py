@@ -95,6 +95,11 @@ class Watch:
             paths, self._paths = self._paths, set()
         return paths
 
+    def _seen(self) -> list[str]:
+        """What will be looked at, as far as it is known by name."""
+        with self._guard:
+            return list(self._paths or ())
+
     def _overflowed(self) -> None:
         self._lost.set()
         self._dirty.set()
@@ -110,6 +115,7 @@ class Watch:
         until = time.monotonic() + self._rescan
         while (left := until - time.monotonic()) > 0 and not self._is_broken():
             if self._dirty.wait(min(left, PULSE_SECONDS)):
+                self._vault.expect(self._seen())
                 self._settle()
                 return True
         return False

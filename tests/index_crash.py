@@ -63,6 +63,12 @@ def run(folder: Path, kills: int, seed: int) -> dict[str, int]:
                 vaults._MANY = many  # as a large vault is read, or as a small one
                 vault = Vault(root, Index(place))
                 vault.refresh()
+                for path in sorted(vault.snapshot.notes)[:3]:  # as a note that is saved while it is served
+                    with (root / path).open("a") as file:
+                        file.write(f"\n\n{EVERY} late")
+                    vault.expect([path])
+                    vault.refresh([path])
+                    vault.settle()
                 vault.close()
             finally:
                 os._exit(0)
