@@ -1,8 +1,9 @@
 """Answers without a model: cited Markdown made from the vault alone."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from commands.health import KINDS, Finding, counted, prerequisites
 from commands.survey import FINISHED, Project, Survey, cite, heading_at, is_template, status, unwell
@@ -50,8 +51,8 @@ def briefing(matter: Matter) -> str:
     sections = {
         "Last days": _days(matter),
         "Active projects": [_project(matter, one) for one in survey.projects if not one.blocked],
-        "Overdue": _due(matter, overdue=True),
-        "Due this week": _due(matter, overdue=False),
+        "Overdue": list(_due(matter, overdue=True)),
+        "Due this week": list(_due(matter, overdue=False)),
         "Blocked": [_blocked(matter, one) for one in survey.projects if one.blocked],
         "Changed": [f"- {_cite(matter, note)}: {why}." for note, why in survey.changed],
         "Systems": _systems(matter),
@@ -101,8 +102,8 @@ def skeleton(matter: Matter) -> str:
             for one in survey.projects
             for line in (_blocked(matter, one) if one.blocked else _project(matter, one), *_unlocks(matter, one))
         ],
-        "Overdue": _due(matter, overdue=True),
-        "Due this week": _due(matter, overdue=False),
+        "Overdue": list(_due(matter, overdue=True)),
+        "Due this week": list(_due(matter, overdue=False)),
         "Ready to start": _ready(matter),
     }
     return _sections(sections, lines=16) or _nothing(matter)
@@ -153,7 +154,7 @@ def facts(matter: Matter, kind: str) -> str:
     lines = [f"- {survey.late}"] if survey.late else []
     lines += [_project(matter, one) for one in survey.projects if not one.blocked]
     lines += [_blocked(matter, one) for one in survey.projects if one.blocked]
-    lines += [*_due(matter, overdue=True)[:_LINES], *_due(matter, overdue=False)[:_LINES]]
+    lines += [line for overdue in (True, False) for line in islice(_due(matter, overdue=overdue), _LINES)]
     lines += [line for one in survey.projects for line in _unlocks(matter, one)] if kind == "skeleton" else []
     lines += _systems(matter, only_unwell=True)
     return "\n".join(lines) or "- the vault holds no projects, dated tasks or systems"
@@ -244,16 +245,13 @@ def _blocker(note: Note) -> str:
     return ""
 
 
-def _due(matter: Matter, *, overdue: bool) -> list[str]:
-    lines = []
+def _due(matter: Matter, *, overdue: bool) -> Iterator[str]:
     for due in matter.survey.tasks:
-        if due.overdue is not overdue:
-            continue
-        day = due.day.isoformat()
-        when = f"overdue since {day}" if due.overdue else "today" if due.day == matter.survey.today else day
-        place = _cite(matter, due.note, heading_at(due.note, due.task.start))
-        lines.append(f"- {when}: {_short(due.task.text.strip())} ({place})")
-    return lines
+        if due.overdue is overdue:
+            day = due.day.isoformat()
+            when = f"overdue since {day}" if due.overdue else "today" if due.day == matter.survey.today else day
+            place = _cite(matter, due.note, heading_at(due.note, due.task.start))
+            yield f"- {when}: {_short(due.task.text.strip())} ({place})"
 
 
 def _systems(matter: Matter, *, only_unwell: bool = False) -> list[str]:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -30,7 +31,12 @@ def citations(
     texts: dict[str, str] = {}
     for passage in passages:
         texts[passage.path] = f"{texts.get(passage.path, base_of(passage.path))}\n{passage.heading}\n{passage.text}"
-    known = {path: (set(words(text)) | _stems(words(text)), set(_NUMBER.findall(text))) for path, text in texts.items()}
+
+    @cache
+    def known(path: str) -> tuple[set[str], set[str]]:
+        terms = words(texts[path])
+        return set(terms) | _stems(terms), set(_NUMBER.findall(texts[path]))
+
     cited: list[dict[str, Any]] = []
     unsupported: list[dict[str, Any]] = []
     for start, end in sentences(answer):
@@ -40,7 +46,7 @@ def citations(
             continue
         paths = [path for _, path in found if path in texts]
         why = "" if paths else "the cited note is not among the passages"
-        if paths and not _supported(_WIKILINK.sub(" ", sentence), [known[path] for path in paths if path is not None]):
+        if paths and not _supported(_WIKILINK.sub(" ", sentence), [known(path) for path in paths if path is not None]):
             why = "its words or numbers do not stand in the cited passages"
         cited += [
             {"link": link, "path": path or "", "in_context": path in texts, "supported": path in texts and not why}

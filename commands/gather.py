@@ -1,8 +1,10 @@
 """The ways of gathering passages: recent notes, projects, tasks, changes, systems, maps, search, and the open note."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from commands.survey import Survey, heading_at, is_template, survey, unwell
@@ -14,8 +16,8 @@ from context.maps import Member, Step, walk
 from context.members import members_of
 from context.named import linked, named
 from context.names import base_of, fold
-from context.note import Note
-from context.passage import Piece, bytes4, cut, pieces
+from context.note import Note, unpacked_properties
+from context.passage import Piece, bytes4, pieces
 from context.search import asks_for_notes, search
 from context.vault import NoteGoneError, Snapshot, Vault
 from context.words import asked as asking
@@ -53,6 +55,8 @@ _LEAD_TOKENS = 40
 ORDER = ("maps", "systems", "search", "note", "projects", "changed", "tasks", "recent")
 # Those that give what the person is at work on.
 VOLATILE = ("note", "changed", "recent")
+
+_BLANK = re.compile(r"\s*")
 
 # Headings of a project that say where it stands, before those that say what it is.
 _STANDING = ("next", "action", "status", "log", "block", "progress", "task")
@@ -114,6 +118,11 @@ class Gathering:
         )
         return [hit for hit in found if not is_template(self.snapshot, hit.path)]
 
+    @cached_property
+    def whole_tokens(self) -> int:
+        """A found note of at most so many tokens is given whole; none when notes are asked for, not what they say."""
+        return 0 if asks_for_notes(self.text) else min(_WHOLE_TOKENS, self.budget // _WHOLE_SHARE)
+
     @property
     def holds_private(self) -> bool:
         """Whether a note in scope is private, or was when it was read: then so is what is made of them all."""
@@ -131,7 +140,7 @@ class Gathering:
 
     @cached_property
     def _scope_is_private(self) -> bool:
-        return any(note.private for note in self.notes.values())
+        return any(path in self.notes for path in self.snapshot.private)
 
     @property
     def settled(self) -> bool:
@@ -171,12 +180,11 @@ class Gathering:
 
     def pieces(
         self, path: str, *, properties: bool = False, limit: int = PASSAGE_TOKENS
-    ) -> list[tuple[Note, str, Piece]]:
-        """A note cut into pieces; none when it went away meanwhile."""
+    ) -> Iterator[tuple[Note, str, Piece]]:
+        """A note cut into pieces, as far as they are asked for; none when it went away meanwhile."""
         read = self.read(path)
-        if read is None:
-            return []
-        return [(*read, piece) for piece in cut(*read, limit=limit, properties=properties)]
+        if read is not None:
+            yield from ((*read, piece) for piece in pieces(*read, limit=limit, properties=properties))
 
 
 def gather(wanted: Iterable[str], gathering: Gathering) -> list[Passage]:
@@ -242,7 +250,7 @@ def _tasks(g: Gathering) -> Iterator[Passage]:
 
 def _changed(g: Gathering) -> Iterator[Passage]:
     for place, (note, why) in enumerate(g.survey.changed[:_MOST_NOTES]):
-        for index, (fresh, text, piece) in enumerate(g.pieces(note.path, properties=True)[:2]):
+        for index, (fresh, text, piece) in enumerate(islice(g.pieces(note.path, properties=True), 2)):
             yield _passage(fresh, text, piece, "changed", 100 - place - index * 50, why)
 
 
@@ -259,7 +267,7 @@ def _systems(g: Gathering) -> Iterator[Passage]:
             if system.path in spoken
             else "system"
         )
-        for index, (note, text, piece) in enumerate(g.pieces(system.path, properties=True)[: 3 if ill else 1]):
+        for index, (note, text, piece) in enumerate(islice(g.pieces(system.path, properties=True), 3 if ill else 1)):
             yield _passage(note, text, piece, "systems", base - place - index * 50, why)
 
 
@@ -304,16 +312,16 @@ def _found(g: Gathering, hit: Hit, asked: frozenset[str]) -> Iterator[tuple[Note
         yield from (part for part in g.pieces(hit.path) if not asked.isdisjoint(_stems(text, part[2])))
         return
     heading = tuple(part for part in hit.heading.split(" > ") if part)
-    said = asked and not asked.isdisjoint(_said_in_properties(g, note))
-    most = 0 if asks_for_notes(g.text) else min(_WHOLE_TOKENS, g.budget // _WHOLE_SHARE)
-    whole = bytes4(text[note.body :]) <= most
+    # A token has at most four characters here: a long text need not be counted.
+    whole = len(text) - note.body <= 4 * g.whole_tokens and bytes4(text[note.body :]) <= g.whole_tokens
     if not note.is_text:
         return  # a canvas is found by its maps, and says nothing to quote
     if hit.start >= hit.end:  # a note without text is found by its name and properties: those are what it can show
         yield from g.pieces(hit.path, properties=True)
     elif whole:
-        yield from ((note, text, piece) for piece in cut(note, text, properties=bool(said)))
-    elif said and not text[note.body : hit.start].strip():
+        said = not asked.isdisjoint(_said_in_properties(note.front))
+        yield from ((note, text, piece) for piece in pieces(note, text, properties=said))
+    elif _BLANK.fullmatch(text, note.body, hit.start) and not asked.isdisjoint(_said_in_properties(note.front)):
         yield note, text, Piece(heading, 0, hit.end)
     else:
         yield note, text, Piece(heading, hit.start, hit.end)
@@ -323,13 +331,12 @@ def _stems(text: str, piece: Piece) -> frozenset[str]:
     return frozenset(map(stem, words(text[piece.start : piece.end])))
 
 
-def _said_in_properties(g: Gathering, note: Note) -> frozenset[str]:
-    """The stems of the words in the properties of a note, their names among them."""
-    known: dict[str, frozenset[str]] = g.snapshot.kept.setdefault("said in properties", {})
-    if note.path not in known:
-        said = " ".join(text for name, value in note.properties.items() for text in (name, *_texts(value)))
-        known[note.path] = frozenset(map(stem, words(said)))
-    return known[note.path]
+@lru_cache(maxsize=1 << 13)
+def _said_in_properties(front: bytes) -> frozenset[str]:
+    """The stems of the words in the properties of a note, their names among them, given as the note has them."""
+    properties = unpacked_properties(front)
+    said = " ".join(text for name, value in properties.items() for text in (name, *_texts(value)))
+    return frozenset(map(stem, words(said)))
 
 
 def _texts(value: object) -> Iterator[str]:
@@ -408,7 +415,7 @@ def _member(g: Gathering, step: Step, hit: Hit | None, ahead: float) -> Iterator
         why = f"{_why(g, step)}; fits the words"
         yield _passage(*read, Piece(heading, hit.start, hit.end), "maps", score, why, step.via)
         return
-    for note, text, piece in g.pieces(step.path, properties=step.path not in g.snapshot.maps)[:1]:
+    for note, text, piece in islice(g.pieces(step.path, properties=step.path not in g.snapshot.maps), 1):
         yield _passage(note, text, piece, "maps", score, _why(g, step), step.via)
 
 
@@ -429,36 +436,45 @@ def fitting_maps(g: Gathering) -> list[tuple[str, float]]:
 
     Without words: the maps that gather most, the person's home note among them.
     """
-    maps = {
-        path: reason
-        for path, reason in g.snapshot.maps.items()
-        if path in g.notes and not is_template(g.snapshot, path)
-    }
+    maps = _open_maps(g.snapshot)
     out = g.snapshot.graph.out
     scores: dict[str, float] = {}
     terms = set(words(g.text))
     if not terms:
-        for path in maps:
+        for path in filter(g.notes.__contains__, maps):
             home = 1000 if fold(base_of(path)) == "home" else 0
             scores[path] = float(home + len(out.get(path, ())))
     else:
-        for path in maps:
-            title = set(words(base_of(path)))
-            if title & terms:
+        for path, title in maps.items():
+            if not title.isdisjoint(terms) and path in g.notes:
                 scores[path] = 1.0 + len(title & terms)
         best = g.hits[0].score if g.hits else 1.0
         for hit in g.hits[:20]:
             for source in g.snapshot.graph.back.get(hit.path, ()):
-                if source in maps:
+                if source in maps and source in g.notes:
                     # A map of everything says little: its voice is spread over all it gathers.
                     voice = hit.score / best / max(1, len(out.get(source, ()))) ** 0.5
                     scores[source] = scores.get(source, 0.0) + voice
     chosen = sorted(scores.items(), key=lambda pair: (-pair[1], pair[0]))[:_MOST_MAPS]
     top = chosen[0][1] if chosen else 1.0
     weighed = {path: score / top if top else 1.0 for path, score in chosen}
-    if g.open_note in maps:  # where the person stands, before all others
+    if g.open_note in maps and g.open_note in g.notes:  # where the person stands, before all others
         weighed = {g.open_note: 1.0, **weighed} | {g.open_note: 1.0}
     return list(weighed.items())
+
+
+def _open_maps(snapshot: Snapshot) -> Mapping[str, frozenset[str]]:
+    """The maps that are no templates, each with the words of its title."""
+    if "open maps" not in snapshot.kept:
+        maps = (path for path in snapshot.maps if not is_template(snapshot, path))
+        snapshot.kept["open maps"] = {path: _title(path) for path in maps}
+    found: Mapping[str, frozenset[str]] = snapshot.kept["open maps"]
+    return found
+
+
+@lru_cache(maxsize=1 << 12)
+def _title(path: str) -> frozenset[str]:
+    return frozenset(words(base_of(path)))
 
 
 def meant_maps(g: Gathering) -> list[str]:

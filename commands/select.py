@@ -91,8 +91,8 @@ def gathering(vault: Vault, wanted: Selection) -> Gathering:
     whole = snapshot = vault.snapshot
     notes = select(snapshot, wanted.scope)
     if not wanted.private:  # as if they did not exist: no map leads through them, no check speaks of them
-        if "public" not in snapshot.kept:  # what is worked out from it is kept apart, too
-            snapshot.kept["public"] = replace(snapshot, notes=_public(snapshot.notes), kept={})
+        if "public" not in snapshot.kept:
+            snapshot.kept["public"] = snapshot.apart(_public(snapshot.notes))
         snapshot = snapshot.kept["public"]
         notes = _public(notes)
     return Gathering(

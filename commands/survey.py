@@ -1,8 +1,9 @@
 """What the vault says of now, read without a model: recent notes, projects, tasks, systems, what changed."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from datetime import date, datetime, timedelta
+from typing import TypeVar
 
 from context.calendar import Calendar, iso_date
 from context.kinds import DAILY, PROJECT, SYSTEM
@@ -18,6 +19,8 @@ WELL = frozenset({"running", "ok", "active", "online", "healthy", "up", "stable"
 RETIRED = frozenset({"retired", "sold", "archived", "decommissioned", "off"})
 # A task is soon due within a week.
 SOON = timedelta(days=7)
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,17 +88,86 @@ def survey(
         recent_days: calendar days that count as recent, today included.
         since: when the command last ran, in seconds since the epoch; None when it never did.
     """
-    own = {path: note for path, note in notes.items() if not is_template(snapshot, path)}
-    recent, late = _recent(snapshot, own, calendar.today, recent_days)
+    told = snapshot.lasts(
+        "survey", lambda: _Told().updated(snapshot, snapshot.notes), lambda told, paths: told.updated(snapshot, paths)
+    )
+    recent, late = _recent(_within(told.days, notes), notes, calendar.today, recent_days)
     return Survey(
         today=calendar.today,
         recent=recent,
         late=late,
-        projects=_projects(snapshot, own.values()),
-        tasks=_tasks(own.values(), calendar.today),
-        systems=_systems(snapshot, own.values()),
-        changed=_changed(snapshot, own, calendar, recent_days, since),
+        projects=_projects(_within(told.projects, notes).values()),
+        tasks=_tasks(_within(told.tasks, notes), notes, calendar.today),
+        systems=_systems(notes[path] for path in told.systems if path in notes),
+        changed=_changed(snapshot, told, notes, calendar, recent_days, since),
     )
+
+
+@dataclass(slots=True)
+class _Told:
+    """What the notes of a vault say, whatever the day; templates say nothing. A note has a place only where it says so.
+
+    Attributes:
+        days: daily note → its day.
+        projects: project note → what it says of its state, those at work or blocked.
+        tasks: note → its open tasks with a day, in their order.
+        systems: the systems that are not retired.
+        dated: day → the notes that speak of it, those of a day left out.
+        dates: the same by note.
+    """
+
+    days: dict[str, date] = field(default_factory=dict)
+    projects: dict[str, Project] = field(default_factory=dict)
+    tasks: dict[str, tuple[tuple[Task, date], ...]] = field(default_factory=dict)
+    systems: dict[str, None] = field(default_factory=dict)
+    dated: dict[date, frozenset[str]] = field(default_factory=dict)
+    dates: dict[str, date] = field(default_factory=dict)
+
+    def updated(self, snapshot: Snapshot, paths: Iterable[str]) -> "_Told":
+        """The same after some notes changed, came or went."""
+        after = _Told(*(getattr(self, one.name).copy() for one in fields(self)))
+        moved: dict[date, tuple[set[str], set[str]]] = {}
+        for path in paths:
+            for said in (after.days, after.projects, after.tasks, after.systems):
+                said.pop(path, None)
+            before = after.dates.pop(path, None)
+            note = snapshot.notes.get(path)
+            if note is not None and not is_template(snapshot, path):
+                after._add(snapshot, note)
+            now = after.dates.get(path)
+            if before != now:
+                if before is not None:
+                    moved.setdefault(before, (set(), set()))[1].add(path)
+                if now is not None:
+                    moved.setdefault(now, (set(), set()))[0].add(path)
+        for day, (came, went) in moved.items():
+            after.dated[day] = (after.dated.get(day, frozenset()) | came) - went
+        return after
+
+    def _add(self, snapshot: Snapshot, note: Note) -> None:
+        path, kind, said = note.path, snapshot.kind(note), status(note)
+        period = snapshot.settings.period(path)
+        daily = period is not None and period[0] == "daily"
+        day = period[1] if period and daily else iso_date(note.properties.get("date")) if kind == DAILY else None
+        if day is not None:
+            self.days[path] = day
+        if kind == PROJECT and said in ACTIVE | BLOCKED:
+            self.projects[path] = Project(note, said, iso_date(note.properties.get("due")), next_action(note))
+        if kind == SYSTEM and said not in RETIRED:
+            self.systems[path] = None
+        if said not in FINISHED and note.tasks:
+            when = ((task, iso_date(task.due) or iso_date(task.scheduled)) for task in note.tasks if is_open(task))
+            due = tuple((task, day) for task, day in when if day is not None)
+            if due:
+                self.tasks[path] = due
+        spoken = None if daily else dated(snapshot, note)
+        if spoken is not None:
+            self.dates[path] = spoken
+
+
+def _within(told: Mapping[str, _T], notes: Mapping[str, Note]) -> dict[str, _T]:
+    """What is told of some notes alone."""
+    return {path: said for path, said in told.items() if path in notes}
 
 
 def is_template(snapshot: Snapshot, path: str) -> bool:
@@ -118,20 +190,9 @@ def is_daily(snapshot: Snapshot, path: str) -> bool:
 
 
 def _recent(
-    snapshot: Snapshot, notes: Mapping[str, Note], today: date, days: int
+    told: Mapping[str, date], notes: Mapping[str, Note], today: date, days: int
 ) -> tuple[tuple[tuple[Note, date], ...], str]:
-    daily: list[tuple[date, Note]] = []
-    for path, note in notes.items():
-        period = snapshot.settings.period(path)
-        day = (
-            period[1]
-            if period and period[0] == "daily"
-            else iso_date(note.properties.get("date"))
-            if snapshot.kind(note) == DAILY
-            else None
-        )
-        if day is not None:
-            daily.append((day, note))
+    daily = [(day, notes[path]) for path, day in told.items()]
     daily.sort(key=lambda pair: (pair[0], pair[1].path), reverse=True)
     first = today - timedelta(days=days - 1)
     recent = tuple((note, day) for day, note in daily if first <= day <= today)
@@ -150,12 +211,7 @@ def status(note: Note) -> str:
     return fold(value.strip()) if isinstance(value, str) else ""
 
 
-def _projects(snapshot: Snapshot, notes: Iterable[Note]) -> tuple[Project, ...]:
-    found = [
-        Project(note, status(note), iso_date(note.properties.get("due")), next_action(note))
-        for note in notes
-        if status(note) in ACTIVE | BLOCKED and snapshot.kind(note) == PROJECT
-    ]
+def _projects(found: Iterable[Project]) -> tuple[Project, ...]:
     return tuple(sorted(found, key=lambda one: (one.due or date.max, one.note.path)))
 
 
@@ -177,20 +233,19 @@ def is_open(task: Task) -> bool:
     return task.status not in {"x", "X", "-"}
 
 
-def _tasks(notes: Iterable[Note], today: date) -> tuple[DueTask, ...]:
-    found: list[DueTask] = []
-    for note in notes:
-        if status(note) in FINISHED:
-            continue
-        for task in note.tasks:
-            day = iso_date(task.due) or iso_date(task.scheduled)
-            if day is not None and is_open(task) and day <= today + SOON:
-                found.append(DueTask(note, task, day, overdue=day < today))
+def _tasks(
+    told: Mapping[str, Iterable[tuple[Task, date]]], notes: Mapping[str, Note], today: date
+) -> tuple[DueTask, ...]:
+    found = [
+        DueTask(notes[path], task, day, overdue=day < today)
+        for path, tasks in told.items()
+        for task, day in tasks
+        if day <= today + SOON
+    ]
     return tuple(sorted(found, key=lambda one: (one.day, one.note.path, one.task.start)))
 
 
-def _systems(snapshot: Snapshot, notes: Iterable[Note]) -> tuple[Note, ...]:
-    found = [note for note in notes if snapshot.kind(note) == SYSTEM and status(note) not in RETIRED]
+def _systems(found: Iterable[Note]) -> tuple[Note, ...]:
     return tuple(sorted(found, key=lambda note: (status(note) in WELL, note.path)))
 
 
@@ -200,23 +255,29 @@ def unwell(note: Note) -> bool:
 
 
 def _changed(
-    snapshot: Snapshot, notes: Mapping[str, Note], calendar: Calendar, days: int, since: float | None
+    snapshot: Snapshot,
+    told: _Told,
+    notes: Mapping[str, Note],
+    calendar: Calendar,
+    days: int,
+    since: float | None,
 ) -> tuple[tuple[Note, str], ...]:
     """Notes seen to change since the last run, and notes whose own dates say so; never by file times."""
-    found: list[tuple[float, Note, str]] = []
-    first = calendar.today - timedelta(days=days - 1)
-    for path, note in notes.items():
-        if is_daily(snapshot, path):
-            continue
-        seen = snapshot.changed_at.get(path, 0.0)
-        day = dated(snapshot, note)
-        if since is not None and seen > since:
-            found.append((seen, note, "changed since the last briefing"))
-        elif day is not None and first <= day <= calendar.today:
-            noon = datetime(day.year, day.month, day.day, 12, tzinfo=calendar.now.tzinfo).timestamp()
-            found.append((noon, note, f"dated {day.isoformat()}"))
-    found.sort(key=lambda one: (-one[0], one[1].path))
-    return tuple((note, why) for _, note, why in found)
+    found: dict[str, tuple[float, str]] = {}
+    for day in (calendar.today - timedelta(days=ago) for ago in range(days)):
+        noon = datetime(day.year, day.month, day.day, 12, tzinfo=calendar.now.tzinfo).timestamp()
+        found.update((path, (noon, f"dated {day.isoformat()}")) for path in told.dated.get(day, ()) if path in notes)
+    for path, seen in snapshot.changed_at.items():
+        if (
+            since is not None
+            and seen > since
+            and path in notes
+            and not is_daily(snapshot, path)
+            and not is_template(snapshot, path)
+        ):
+            found[path] = (seen, "changed since the last briefing")
+    newest = sorted(found.items(), key=lambda one: (-one[1][0], one[0]))
+    return tuple((notes[path], why) for path, (_, why) in newest)
 
 
 def heading_at(note: Note, offset: int) -> str:

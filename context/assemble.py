@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any
 
 from context.cache import digest
@@ -10,8 +11,10 @@ from context.passage import bytes4
 
 # A passage of which less than this share is new says the same as those before it; so short a one is left in peace.
 _NEW, _SHORT = 0.1, 12
+# Of a passage first one part of so many is looked at.
+_PART = 5
 _SHINGLE = 4  # words
-_WORD = re.compile(r"\w+")
+_WORD, _BLANK = re.compile(r"\w+"), re.compile(r"\s*")
 
 # Receipts written in another form are not read: raise it when the fields change.
 RECEIPT_SCHEMA = 1
@@ -149,25 +152,39 @@ def assemble(
             take rounded up, so that a passage of theirs that grows by a few words seldom drives out another.
         step: to which that is rounded up, in tokens.
     """
-    lanes: dict[str, list[Passage]] = {lane: [] for lane in shares}
+    lanes: dict[str, list[_Candidate]] = {lane: [] for lane in shares}
     for passage in candidates:
-        lanes.setdefault(passage.lane, []).append(replace(passage, tokens=passage.cost(counter)))
-    for passages in lanes.values():
-        passages.sort(key=lambda passage: (-passage.score, passage.path, passage.start))
+        lanes.setdefault(passage.lane, []).append(_Candidate(passage, passage.cost(counter)))
+    for offered in lanes.values():
+        offered.sort(key=lambda one: (-one.passage.score, one.passage.path, one.passage.start))
     taken = _Taken(budget, counter, text_of, once)
-    waiting: dict[str, list[Passage]] = {}
-    for lane, passages in lanes.items():
-        waiting[lane] = taken.fill(passages, int(budget * shares.get(lane, 0.0)))
+    waiting: dict[str, list[_Candidate]] = {}
+    for lane, offered in lanes.items():
+        waiting[lane] = taken.fill(offered, int(budget * shares.get(lane, 0.0)))
     cut: list[Cut] = []
-    for lane, passages in waiting.items():
+    for lane, offered in waiting.items():
         rounding = -sum(one.tokens for one in taken.passages if one.lane in volatile) % step
         taken.budget = budget if lane in volatile else budget - rounding
-        left = taken.fill(passages, budget)
-        cut += [Cut(one.path, one.heading, one.tokens, f"no room: {one.why}") for one in left]
-    cut += [Cut(one.path, one.heading, one.tokens, f"says nothing new: {one.why}") for one in taken.repeated]
+        cut += [one.cut("no room") for one in taken.fill(offered, budget)]
+    cut += [one.cut("says nothing new") for one in taken.repeated]
     ranked = sorted(taken.passages, key=lambda passage: passage.rank)
     chosen = [replace(passage, rank=rank) for rank, passage in enumerate(ranked)]
     return Context(tuple(_ordered(chosen, order)), tuple(cut), taken.tokens, budget, counter.id)
+
+
+@dataclass
+class _Candidate:
+    """A passage that may be chosen, and what it costs."""
+
+    passage: Passage
+    tokens: int
+
+    @cached_property
+    def words(self) -> list[str]:
+        return _WORD.findall(self.passage.text.lower())
+
+    def cut(self, reason: str) -> Cut:
+        return Cut(self.passage.path, self.passage.heading, self.tokens, f"{reason}: {self.passage.why}")
 
 
 class _Taken:
@@ -178,7 +195,7 @@ class _Taken:
     ) -> None:
         self.budget = budget
         self.tokens = 0
-        self.repeated: list[Passage] = []
+        self.repeated: list[_Candidate] = []
         self._counter, self._text_of, self._once = counter, text_of, once
         self._chosen: dict[str, list[Passage]] = {}
         self._said: set[tuple[str, ...]] = set()
@@ -188,28 +205,23 @@ class _Taken:
     def passages(self) -> list[Passage]:
         return [passage for passages in self._chosen.values() for passage in passages]
 
-    def fill(self, passages: list[Passage], share: int) -> list[Passage]:
+    def fill(self, offered: list[_Candidate], share: int) -> list[_Candidate]:
         """Take what fits into `share` tokens more; returns what did not fit."""
-        left: list[Passage] = []
+        left: list[_Candidate] = []
         room = min(share, self.budget - self.tokens)
-        for passage in passages:
+        for candidate in offered:
+            passage = candidate.passage
             chosen = self._chosen.setdefault(passage.path, [])
             around = next((one for one in chosen if one.start <= passage.start and passage.end <= one.end), None)
             if around is not None:
                 chosen[chosen.index(around)] = _with_reason(around, passage)
                 continue
-            said = _shingles(passage.text) if passage.lane in self._once else set()
-            if len(said) >= _SHORT and len(said - self._said) < _NEW * len(said):
-                self.repeated.append(passage)
+            if passage.lane in self._once and self._is_repeated(candidate):
+                self.repeated.append(candidate)
                 continue
-            touching = [one for one in chosen if one.start < passage.end and passage.start < one.end]
-            joined = self._joined(passage, chosen)
-            # What it covers is given back: a whole section takes the place of the single line picked from it before.
-            covers = all(passage.start <= one.start and one.end <= passage.end for one in touching)
-            options = ([joined] if joined is not None else []) + ([(passage, touching)] if covers else [])
-            taken = next((one for one in options if one[0].tokens - _tokens(one[1]) <= room), None)
+            taken = self._fitting(candidate, chosen, room)
             if taken is None:
-                left.append(passage)
+                left.append(candidate)
                 continue
             whole, parts = taken
             for one in parts:
@@ -217,10 +229,37 @@ class _Taken:
                 whole = _with_reason(whole, one)
             chosen.append(replace(whole, rank=min((self._ranks, *(one.rank for one in parts)))))
             self._ranks += 1
-            self._said |= said
+            if passage.lane in self._once:
+                self._said |= _shingles(candidate.words)
             self.tokens += whole.tokens - _tokens(parts)
             room -= whole.tokens - _tokens(parts)
         return left
+
+    def _is_repeated(self, candidate: _Candidate) -> bool:
+        """Whether a passage says the same as those before it. Of most a part says enough else to tell."""
+        words = candidate.words
+        most = len(words) - _SHINGLE + 1
+        middle = most // 3  # many notes begin alike
+        if (
+            most < _SHORT
+            or len(_shingles(words[middle : middle + most // _PART + _SHINGLE]) - self._said) >= _NEW * most
+        ):
+            return False
+        said = _shingles(words)
+        return len(said) >= _SHORT and len(said - self._said) < _NEW * len(said)
+
+    def _fitting(self, candidate: _Candidate, chosen: list[Passage], room: int) -> tuple[Passage, list[Passage]] | None:
+        """What is taken for a candidate, and the chosen passages it takes the place of; None when there is no room."""
+        passage = candidate.passage
+        joined = self._joined(passage, chosen) if chosen else None
+        if joined is not None and joined[0].tokens - _tokens(joined[1]) <= room:
+            return joined
+        # What it covers is given back: a whole section takes the place of the single line picked from it before.
+        touching = [one for one in chosen if one.start < passage.end and passage.start < one.end]
+        covers = all(passage.start <= one.start and one.end <= passage.end for one in touching)
+        if covers and candidate.tokens - _tokens(touching) <= room:
+            return replace(passage, tokens=candidate.tokens), touching
+        return None
 
     def _joined(self, passage: Passage, chosen: Iterable[Passage]) -> tuple[Passage, list[Passage]] | None:
         """One passage of this and of those beside it in the note, with only blank lines between; and those."""
@@ -230,8 +269,8 @@ class _Taken:
         for one in sorted(chosen, key=lambda one: one.start):
             if one.lane != passage.lane or one.digest != passage.digest:
                 continue
-            gap = text[min(one.end, passage.end) : max(one.start, passage.start)]
-            if text and not gap.strip():
+            after, before = min(one.end, passage.end), max(one.start, passage.start)
+            if text and (after >= before or _BLANK.fullmatch(text, after, before)):
                 parts.append(one)
                 first = one if one.start < first.start else first
                 start, end = min(start, one.start), max(end, one.end)
@@ -253,10 +292,9 @@ def _tokens(passages: Iterable[Passage]) -> int:
     return sum(passage.tokens for passage in passages)
 
 
-def _shingles(text: str) -> set[tuple[str, ...]]:
+def _shingles(words: Sequence[str]) -> set[tuple[str, ...]]:
     """Each few words side by side (A. Broder, "On the resemblance and containment of documents", 1997)."""
-    words = _WORD.findall(text.lower())
-    return {tuple(words[at : at + _SHINGLE]) for at in range(len(words) - _SHINGLE + 1)}
+    return set(zip(*(words[at:] for at in range(_SHINGLE)), strict=False))
 
 
 def _with_reason(passage: Passage, other: Passage) -> Passage:

@@ -1,9 +1,12 @@
 """How well a member's place in a map fits a request: by its name, its section, and the line its link stands in."""
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import chain
 
 from context.maps import Member
 from context.names import base_of
@@ -21,13 +24,48 @@ _NOTHING: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
-    """What a map says: how telling each word of the request is in it, all of them together, its own name, its lines."""
+class _Places:
+    """The words of the places in a map, whoever asks.
 
-    weights: Mapping[str, float]
-    most: float
-    name: frozenset[str] = frozenset()
-    lines: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    Attributes:
+        members: what the map gathers; for others this does not hold.
+        name: the words of its own name.
+        said: word → member → what the word says there.
+        there: word → in how many places it stands, of names, sections and lines.
+        most: how many places there are.
+    """
+
+    members: Iterable[Member]
+    name: frozenset[str]
+    said: Mapping[str, Mapping[str, float]]
+    there: Mapping[str, int]
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is known of a snapshot: note → the words of its names; map → the words of its places."""
+
+    names: dict[str, frozenset[str]] = field(default_factory=dict)
+    places: dict[str, _Places] = field(default_factory=dict)
+
+    def updated(self, snapshot: Snapshot, paths: AbstractSet[str]) -> "_Known":
+        """What still holds after some notes changed."""
+        names = self.names.copy()
+        now = {path: _words_of_names(snapshot, path) for path in paths if path in names}
+        renamed = {path for path, words in now.items() if names[path] != words}
+        names.update(now)
+        places = {
+            path: one
+            for path, one in self.places.copy().items()
+            if path not in paths and not any(member.path in renamed for member in one.members)
+        }
+        return _Known(names, places)
+
+
+def _words_of_names(snapshot: Snapshot, path: str) -> frozenset[str]:
+    note = snapshot.notes.get(path)
+    return _stems(" ".join((base_of(path), *(note.aliases if note else ()))))
 
 
 class Fit:
@@ -52,8 +90,10 @@ class Fit:
         """
         self._words = _stems(text)
         self._snapshot, self._read, self._gathered, self._hits = snapshot, read, gathered, hits
-        self._maps: dict[str, _Told] = {}
-        self._names: dict[str, frozenset[str]] = snapshot.kept.setdefault("names as words", {})
+        # Map → member → how its place fits, and how those fit that are not named there.
+        self._maps: dict[str, tuple[Mapping[str, float], float]] = {}
+        known: _Known = snapshot.lasts("words of maps", _Known, lambda known, paths: known.updated(snapshot, paths))
+        self._names, self._places = known.names, known.places
 
     def __call__(self, path: str, member: Member) -> float:
         """How well a member of a map fits, by its place and its text, in 0..1."""
@@ -63,39 +103,61 @@ class Fit:
         """How well the place of a member fits the words, in 0..1. Of a note that is no map only names are known."""
         if not self._words:
             return 0.0
-        told = self._maps.get(path)
-        if told is None:
-            told = self._maps[path] = self._told(path)
-        name, section, line = self._named(member.path), _stems(member.section), told.lines.get(member.path, _NOTHING)
-        said = 0.0
-        for word, weight in told.weights.items():
-            if word in name:
-                said += _NAME * weight
-            elif word in section:
-                said += _SECTION * weight
-            elif word in told.name or word in line:
-                said += _MAP * weight
-        return said / told.most
-
-    def _told(self, path: str) -> _Told:
         if path not in self._snapshot.maps:
-            return _Told(dict.fromkeys(self._words, 1.0), len(self._words) or 1.0)
-        members, lines = list(self._gathered(path)), self._lines(path)
-        sections = {member.section for member in members}
-        places = [*(self._named(member.path) for member in members), *map(_stems, sections), *lines.values()]
+            return len(self._words & self._named(member.path)) / len(self._words)
+        fits = self._maps.get(path)
+        if fits is None:
+            fits = self._maps[path] = self._of_map(path)
+        return fits[0].get(member.path, fits[1])
+
+    def _of_map(self, path: str) -> tuple[Mapping[str, float], float]:
+        """How the places in a map fit: of each member of which words speak, and of the others."""
+        places = self.learn(path)
         # A word in every line ("notes", "more on this") tells no member from another: weighed as BM25 does.
         weights = {}
         for word in self._words:
-            there = sum(word in place for place in places)
-            weights[word] = math.log(1 + (len(places) - there + 0.5) / (there + 0.5))
-        return _Told(weights, sum(weights.values()) or 1.0, _stems(base_of(path)), lines)
+            there = places.there.get(word, 0)
+            weights[word] = math.log(1 + (places.most - there + 0.5) / (there + 0.5))
+        fits = {member: 0.0 for word in weights for member in places.said.get(word, ())}
+        others = 0.0
+        for word, weight in weights.items():
+            here = places.said.get(word, {})
+            if word in places.name:  # it goes for all alike
+                others += _MAP * weight
+                for member in fits:
+                    fits[member] += here.get(member, _MAP) * weight
+            else:
+                for member, says in here.items():
+                    fits[member] += says * weight
+        most = sum(weights.values()) or 1.0
+        return {member: said / most for member, said in fits.items()}, others / most
 
-    def _lines(self, path: str) -> Mapping[str, frozenset[str]]:
-        """Member → the words of the line that links it, links left out."""
-        kept, key = self._snapshot.kept, f"lines {path}"
+    def learn(self, path: str) -> _Places:
+        """The words of the places in a map; they are kept for others who ask about the snapshot."""
+        members = self._gathered(path)
+        known = self._places.get(path)
+        if known is not None and known.members is members:
+            return known
         text = self._read(path)
-        if key in kept or not text:
-            return kept.get(key) or {}
+        lines = self._lines(path, text) if text else {}
+        sections = {member.section: _stems(member.section) for member in members}
+        said: dict[str, dict[str, float]] = {}
+        for member in members:
+            for here, says in (
+                (lines.get(member.path, _NOTHING), _MAP),
+                (sections[member.section], _SECTION),
+                (self._named(member.path), _NAME),
+            ):
+                for word in here:
+                    said.setdefault(word, {})[member.path] = says
+        words_of = [*(self._named(member.path) for member in members), *sections.values(), *lines.values()]
+        found = _Places(members, _stems(base_of(path)), said, Counter(chain.from_iterable(words_of)), len(words_of))
+        if text or not self._snapshot.notes[path].length:
+            self._places[path] = found
+        return found
+
+    def _lines(self, path: str, text: str) -> Mapping[str, frozenset[str]]:
+        """Member → the words of the line that links it, links left out."""
         found: dict[str, frozenset[str]] = {}
         for link in self._snapshot.notes[path].links:
             target = self._snapshot.names.resolve(link.target, path)
@@ -103,14 +165,13 @@ class Fit:
                 before = text[max(0, link.start - _LINE_CHARS) : link.start].rpartition("\n")[2]
                 after = text[link.end : link.end + _LINE_CHARS].partition("\n")[0]
                 found[target] = _stems(f"{before} {link.alias} {after}")
-        kept[key] = found
         return found
 
     def _named(self, path: str) -> frozenset[str]:
-        if path not in self._names:
-            note = self._snapshot.notes.get(path)
-            self._names[path] = _stems(" ".join((base_of(path), *(note.aliases if note else ()))))
-        return self._names[path]
+        found = self._names.get(path)
+        if found is None:
+            found = self._names[path] = _words_of_names(self._snapshot, path)
+        return found
 
 
 @lru_cache(maxsize=1 << 14)

@@ -53,29 +53,29 @@ class Lexicon:
         """The names that a text speaks, each as its words, and their notes; the longest that begins at each word."""
         words = spoken(text)
         found: dict[str, tuple[str, ...]] = {}
-        at = 0
-        while at < len(words):
-            longest = min(self._longest.get(words[at], 0), len(words) - at)
-            for count in range(longest, 0, -1):
+        free = 0  # up to here words belong to a name
+        for at, longest in enumerate(map(self._longest.get, words)):
+            if longest is None or at < free:
+                continue
+            for count in range(min(longest, len(words) - at), 0, -1):
                 name = " ".join(words[at : at + count])
                 if name in self._named:
                     found[name] = self._named[name]
-                    at += count
+                    free = at + count
                     break
-            else:
-                at += 1
         return found
 
     def _add(self, note: Note) -> None:
         for name in _names(note):
             first = name.partition(" ")[0]
             self._longest[first] = max(self._longest.get(first, 0), name.count(" ") + 1)
-            self._named[name] = tuple(sorted({*self._named.get(name, ()), note.path}))
+            others = self._named.get(name)
+            self._named[name] = tuple(sorted({*others, note.path})) if others else (note.path,)
 
 
 def _names(note: Note) -> Iterator[str]:
     """The names of a note, each as its words, each once."""
-    title = base_of(note.path)
-    forms = (form for name in (title, *note.aliases) for form in (name, _APART.sub("", name)))
-    words = map(spoken, dict.fromkeys(forms))
+    names = (base_of(note.path), *note.aliases)
+    forms = dict.fromkeys(form for name in names for form in ((name, _APART.sub("", name)) if "(" in name else (name,)))
+    words = map(spoken, forms)
     yield from dict.fromkeys(" ".join(name) for name in words if 0 < len(name) <= _MOST_WORDS)

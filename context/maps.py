@@ -1,8 +1,11 @@
 """Maps of content: which notes are maps, and the walk outward from them."""
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import islice
 
 from context.graph import Graph
 from context.kinds import Kind, lies_in, tagged_as, type_of
@@ -20,6 +23,7 @@ _HUB_SHARE = 0.1
 _HUB_BACKLINKS = 50
 # After so many members of a section the next weighs half.
 _TURNS = 20
+_WORDS, _SAYS_MAP = re.compile(r"[^\W_]+"), re.compile("moc|map|home|dashboard|index")
 _MAP_FOLDERS = ("maps", "categories", "mocs")
 
 
@@ -82,23 +86,30 @@ def map_reason(note: Note, out: Mapping[str, tuple[str, ...]], kind: Kind) -> st
 
 def _named_as_map(path: str) -> str:
     name = base_of(path)
-    words = "".join(c if c.isalnum() else " " for c in fold(name)).split()
-    folders = fold(folder_of(path)).rstrip("/").split("/")
+    folded, folder = fold(name), _folder(folder_of(path))
     if name.startswith("@"):
         return "name begins with @"
-    # "Home" must be the whole name ("Home lab" is a note about a lab); "Index" may lead or close it ("Project index").
-    if (
-        "moc" in words
-        or "map of" in " ".join(words)
-        or words in (["home"], ["dashboard"])
-        or "index" in (words[:1] + words[-1:])
-    ):
-        return "named as a map"
-    if folders[-1] == fold(name):
+    if _SAYS_MAP.search(folded):
+        words = _WORDS.findall(folded)
+        # "Home" must be the whole name ("Home lab" is about a lab); "Index" may lead or close it ("Project index").
+        if (
+            "moc" in words
+            or "map of" in " ".join(words)
+            or words in (["home"], ["dashboard"])
+            or "index" in (words[:1] + words[-1:])
+        ):
+            return "named as a map"
+    if folder == folded:
         return "folder note"
-    if folders[-1] in _MAP_FOLDERS:
-        return f"in the folder {folders[-1]}"
+    if folder in _MAP_FOLDERS:
+        return f"in the folder {folder}"
     return ""
+
+
+@lru_cache(maxsize=1 << 12)
+def _folder(path: str) -> str:
+    """The name of the last folder of a path, folded."""
+    return fold(path).rstrip("/").split("/")[-1]
 
 
 def _hub_reason(note: Note, out: Mapping[str, tuple[str, ...]]) -> str:
@@ -143,56 +154,69 @@ def walk(
     """
     best: dict[str, Step] = {}
     kept: dict[str, Step] = {}  # one note of each section, until the walk comes to it by itself
-    queue = [(-weight, 0, place, Step(path, weight, "", 0)) for place, (path, weight) in enumerate(starts)]
+    # The least comes first, so weights are negative. A step is made when the walk comes to it: to most it never does.
+    queue = [(-weight, 0, place, path, "", 0.0) for place, (path, weight) in enumerate(starts)]
     heapq.heapify(queue)
     pushed = len(queue)
     known_by_all = max(_HUB_BACKLINKS, len(graph.out) * _HUB_SHARE)
     while queue and len(best) + len(kept) < limit:
-        _, far, _, step = heapq.heappop(queue)
-        path = step.path
+        weight, far, _, path, via, fits = heapq.heappop(queue)
         if path in best or path not in notes:
             continue
-        best[path] = replace(step, first=kept.pop(path, None) is not None)
+        best[path] = Step(path, -weight, via, far, fits, kept.pop(path, None) is not None)
         if far >= depth or (far and len(graph.back.get(path, ())) > known_by_all):
             continue
         # A note that is no map is context for its map, not a map of its own: its links count half.
         fade = decay if path in is_map else decay / 2
         told = gathered(path) if path in is_map else _links(graph, path)
-        steps: list[tuple[int, Step]] = []
-        for turn, member, fits in _in_turns((one for one in told if one.path in notes), path, fit):
-            weight = step.weight * (fade + (1 - fade) * fits) / (1 + turn / _TURNS)
-            via = f"{path}#{member.section}" if member.section else path
-            steps.append((turn, Step(member.path, weight, via, far + 1, fits)))
+        sections = _sections((one for one in told if one.path in notes), path, fit)
         if len(best) == 1 and not far:
-            kept = _one_of_each((one for _, one in steps), notes, limit * 3 // 4)
-        for _, one in heapq.nsmallest(limit, steps, key=lambda pair: (-pair[1].weight, pair[0])):
-            if one.path not in best:
+            for turn, _, member, fits in _one_of_each(sections, notes)[: limit * 3 // 4]:
+                heavy = -weight * (fade + (1 - fade) * fits) / (1 + turn / _TURNS)
+                kept[member.path] = Step(member.path, heavy, _via(path, member), 1, fits)
+        steps = [
+            (weight * (fade + (1 - fade) * fits) / (1 + turn / _TURNS), turn, place, member, fits)
+            for place, section in enumerate(sections)
+            for turn, (member, fits) in enumerate(section[:limit])  # what is behind these weighs less than each
+        ]
+        for lighter, _, _, member, fits in heapq.nsmallest(limit, steps):
+            if member.path not in best:
                 pushed += 1
-                heapq.heappush(queue, (-one.weight, one.depth, pushed, one))
+                heapq.heappush(queue, (lighter, far + 1, pushed, member.path, _via(path, member), fits))
     steps_taken = [*best.values(), *(replace(one, first=True) for one in kept.values())]
     return sorted(steps_taken, key=lambda step: -step.weight)
+
+
+def _via(path: str, member: Member) -> str:
+    return f"{path}#{member.section}" if member.section else path
 
 
 def _links(graph: Graph, path: str) -> Iterator[Member]:
     return (Member(target, "", "link") for target in graph.out.get(path, ()))
 
 
-def _in_turns(
+def _sections(
     members: Iterable[Member], path: str, fit: Callable[[str, Member], float]
-) -> Iterator[tuple[int, Member, float]]:
-    """Members section by section in turns: the best fitting of each, then the second of each, with turn and fit."""
+) -> list[list[tuple[Member, float]]]:
+    """The members of each section with how well they fit, the best first."""
     sections: dict[str, list[tuple[Member, float]]] = {}
     for member in members:
         sections.setdefault(member.section, []).append((member, fit(path, member)))
-    queues = [sorted(section, key=lambda pair: -pair[1]) for section in sections.values()]
-    for turn in range(max(map(len, queues), default=0)):
-        yield from ((turn, *section[turn]) for section in queues if turn < len(section))
+    for section in sections.values():
+        section.sort(key=_by_fit)
+    return list(sections.values())
 
 
-def _one_of_each(steps: Iterable[Step], notes: Mapping[str, Note], most: int) -> dict[str, Step]:
-    """The first note of each section that can be quoted, by path."""
-    found: dict[str, Step] = {}
-    for step in steps:
-        if len(found) < most and notes[step.path].is_text:
-            found.setdefault(step.via, step)
-    return {step.path: step for step in found.values()}
+def _by_fit(pair: tuple[Member, float]) -> float:
+    return -pair[1]
+
+
+def _one_of_each(
+    sections: Sequence[Sequence[tuple[Member, float]]], notes: Mapping[str, Note]
+) -> list[tuple[int, int, Member, float]]:
+    """The first note of each section that can be quoted: its turn, the section's place, itself and how well it fits."""
+    firsts: list[tuple[int, int, Member, float]] = []
+    for place, section in enumerate(sections):
+        quotable = ((turn, place, *one) for turn, one in enumerate(section) if notes[one[0].path].is_text)
+        firsts += islice(quotable, 1)
+    return sorted(firsts, key=lambda first: first[:2])

@@ -2,9 +2,11 @@
 
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 from context import bases, dataview
 from context.calendar import Calendar
@@ -18,6 +20,7 @@ from context.vault import Snapshot
 _BELONGS = frozenset(
     {"category", "categories", "moc", "mocs", "map", "maps", "up", "parent", "parents", "topic", "topics"}
 )
+_SAYS = "belongs: "
 # A query may match a whole vault; a map of more is no map of anything.
 _MOST_MEMBERS = 5_000
 # A query that asks for the hour: with any of these words it is taken for one. The day is asked for by others.
@@ -41,7 +44,7 @@ class Unsupported:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Gathered:
     """All that a map gathers, each file once, under the first section that names it; and what could not be told.
 
@@ -49,11 +52,18 @@ class Gathered:
         members: the files.
         unsupported: the queries that are not evaluated here.
         at: the instant this holds for, when a query asks for the hour; None: it holds all day.
+        asks: whether queries are among what it gathers by, so that any note may become a member.
     """
 
     members: tuple[Member, ...]
     unsupported: tuple[Unsupported, ...] = ()
     at: datetime | None = None
+    asks: bool = False
+
+    @cached_property
+    def belonging(self) -> frozenset[str]:
+        """The members that say themselves that they belong here."""
+        return frozenset(one.path for one in self.members if one.how.startswith(_SAYS))
 
 
 class Members:
@@ -86,8 +96,10 @@ class Members:
                 unsupported.append(one)
             elif one.path != note.path and len(found) < _MOST_MEMBERS:
                 found.setdefault(one.path, one)
-        hourly = any(_HOURLY.search(source) for source in self._sources(note))
-        return Gathered(tuple(found.values()), tuple(unsupported), self.calendar.now if hourly else None)
+        sources = list(self._sources(note))
+        hourly = any(map(_HOURLY.search, sources))
+        at = self.calendar.now if hourly else None
+        return Gathered(tuple(found.values()), tuple(unsupported), at, asks=bool(sources))
 
     def _sources(self, note: Note) -> Iterator[str]:
         """The queries of a note, those of the bases it embeds as well."""
@@ -160,18 +172,36 @@ class Members:
 
     def _belonging(self, note: Note) -> Iterator[Member]:
         for path in self.snapshot.graph.back.get(note.path, ()):
-            other = self.snapshot.notes[path]
-            for link in other.links:
-                belongs = link.kind == "frontmatter" and fold(link.prop) in _BELONGS
-                if belongs and self.snapshot.names.resolve(link.target, path) == note.path:
-                    yield Member(path, "", f"belongs: {link.prop}")
+            for link, target in _belongs(self.snapshot, path):
+                if target == note.path:
+                    yield Member(path, "", f"{_SAYS}{link.prop}")
                     break
 
 
 def members_of(snapshot: Snapshot, calendar: Calendar) -> Members:
     """The members of a snapshot's maps; what holds all day is worked out once for all who ask."""
     key = f"members {calendar.today} {calendar.now.tzinfo}"
-    return Members(snapshot, calendar, snapshot.kept.setdefault(key, {}))
+    made: Callable[[], dict[str, Gathered]] = dict
+    return Members(snapshot, calendar, snapshot.lasts(key, made, lambda known, paths: _left(snapshot, known, paths)))
+
+
+def _left(snapshot: Snapshot, known: dict[str, Gathered], paths: AbstractSet[str]) -> dict[str, Gathered]:
+    """What still holds after some notes changed."""
+    named = {target for path in paths if path in snapshot.notes for _, target in _belongs(snapshot, path)}
+    return {
+        path: gathered
+        for path, gathered in known.copy().items()
+        if not (gathered.asks or path in paths or path in named or not paths.isdisjoint(gathered.belonging))
+    }
+
+
+def _belongs(snapshot: Snapshot, path: str) -> Iterator[tuple[Link, str | None]]:
+    """The links by which a note says what it belongs to, and where they lead."""
+    for link in snapshot.notes[path].links:
+        if link.kind != "frontmatter":  # those in properties come first
+            return
+        if fold(link.prop) in _BELONGS:
+            yield link, snapshot.names.resolve(link.target, path)
 
 
 def _place(one: Link | QueryBlock) -> tuple[bool, int]:

@@ -90,10 +90,14 @@ def _by_folder(notes: Mapping[str, Note], text: str) -> Iterator[Named]:
 
 def _of_days(snapshot: Snapshot, notes: Iterable[str], span: Span) -> Iterator[str]:
     """Daily notes of the days, and the weekly or monthly ones when a whole week or month is meant; the latest first."""
-    periods = _periods(snapshot)
+    periods = snapshot.lasts(
+        "periods",
+        lambda: _periods(snapshot, {}, snapshot.notes),
+        lambda known, paths: _periods(snapshot, known, paths),
+    )
     length = (span.last - span.first).days + 1
     found: list[tuple[date, str]] = []
-    for kind, day, path in periods:
+    for path, (kind, day) in periods.items():
         last = day + timedelta(days={"weekly": 6, "monthly": 27}.get(kind, 0))
         meant = kind == "daily" or length >= (_WEEK_DAYS if kind == "weekly" else _MONTH_DAYS)
         if meant and day <= span.last and last >= span.first and path in notes:
@@ -101,10 +105,15 @@ def _of_days(snapshot: Snapshot, notes: Iterable[str], span: Span) -> Iterator[s
     yield from (path for _, path in sorted(found, reverse=True))
 
 
-def _periods(snapshot: Snapshot) -> list[tuple[str, date, str]]:
-    """Kind, first day and path of every daily, weekly and monthly note."""
-    if "periods" not in snapshot.kept:
-        found = ((path, snapshot.settings.period(path)) for path in snapshot.notes)
-        snapshot.kept["periods"] = [(period[0], period[1], path) for path, period in found if period]
-    kept: list[tuple[str, date, str]] = snapshot.kept["periods"]
-    return kept
+def _periods(
+    snapshot: Snapshot, known: Mapping[str, tuple[str, date]], paths: Iterable[str]
+) -> dict[str, tuple[str, date]]:
+    """Kind and first day of every daily, weekly and monthly note, of those known and of those at some paths."""
+    found = dict(known)
+    for path in paths:
+        period = snapshot.settings.period(path) if path in snapshot.notes else None
+        if period:
+            found[path] = period
+        else:
+            found.pop(path, None)
+    return found

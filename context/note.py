@@ -31,6 +31,7 @@ __all__ = [
     "decode",
     "packed",
     "parse",
+    "unpacked_properties",
 ]
 
 _TAGS = frozenset({"tag", "tags"})
@@ -191,15 +192,24 @@ class Note(Struct, frozen=True, array_like=True, gc=False):
         return base_of(self.path)
 
 
-def decode(data: bytes) -> tuple[str, str]:
+def unpacked_properties(front: bytes) -> Mapping[str, Any]:
+    """The properties in the packed front of a note (see `Note.front`)."""
+    return _front(front).properties
+
+
+def decode(data: bytes, length: int | None = None) -> tuple[str, str]:
     """The text of a file and what is wrong with it, "" when nothing is.
 
     A byte order mark stays the first character of the text, and line ends stay as they are. UTF-16 is read by its
     mark; bytes that are no UTF-8 become U+FFFD; a file with NUL bytes is no text. A text with more than MOST_MARKS
     marks ends before the line that has one too many, and one with more than MOST_UNSPACED words before the next.
+
+    Args:
+        data: the bytes of the file.
+        length: how many characters of it are read, when these bytes were read before.
     """
     text, fault = _decoded(data)
-    end = _end(text)
+    end = _end(text) if length is None else length
     if end == len(text):
         return text, fault
     return text[:end], f"{CUT_SHORT}: only its first {end} characters are read, as so many lines, marks or words follow"

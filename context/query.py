@@ -1,10 +1,11 @@
 """Filters on notes: the scope of a request, and conditions on properties."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from context.calendar import iso_date
@@ -104,9 +105,41 @@ def select(snapshot: Snapshot, wanted: Scope) -> Mapping[str, Note]:
     Raises:
         QueryError: the project is no note of the vault.
     """
-    notes = dict(sorted(_project(snapshot, wanted.project).items())) if wanted.project else snapshot.ordered
+    notes = _in_folder(snapshot, wanted.folder) if wanted.folder else snapshot.ordered
+    if wanted.project:
+        notes = {path: note for path, note in sorted(_project(snapshot, wanted.project).items()) if path in notes}
     tests = _tests(snapshot, wanted)
     return {path: note for path, note in notes.items() if all(test(note) for test in tests)} if tests else notes
+
+
+def _in_folder(snapshot: Snapshot, name: str) -> Mapping[str, Note]:
+    """The notes that lie in a folder or below it, in path order; those of the folder asked for last are kept."""
+    prefix, kept = fold(name) + "/", snapshot.kept.get("in folder")
+    if kept is None or kept[0] != prefix:
+        folders = snapshot.lasts(
+            "folders",
+            lambda: _by_folder(snapshot, {}, snapshot.notes),
+            lambda known, paths: _by_folder(snapshot, known, paths),
+        )
+        inside = [paths for folder, paths in folders.items() if fold(folder).startswith(prefix)]
+        kept = prefix, {path: snapshot.notes[path] for path in sorted(chain.from_iterable(inside))}
+        snapshot.kept["in folder"] = kept
+    found: Mapping[str, Note] = kept[1]
+    return found
+
+
+def _by_folder(
+    snapshot: Snapshot, known: Mapping[str, frozenset[str]], paths: Iterable[str]
+) -> dict[str, frozenset[str]]:
+    """Folder → its notes, of those known and of those at some paths."""
+    touched: dict[str, set[str]] = {}
+    for path in paths:
+        touched.setdefault(folder_of(path), set()).add(path)
+    found = dict(known)
+    for folder, changed in touched.items():
+        here = {path for path in changed if path in snapshot.notes}
+        found[folder] = (found.get(folder, frozenset()) - changed) | here
+    return found
 
 
 def _project(snapshot: Snapshot, name: str) -> dict[str, Note]:
@@ -123,9 +156,6 @@ def _project(snapshot: Snapshot, name: str) -> dict[str, Note]:
 
 def _tests(snapshot: Snapshot, wanted: Scope) -> list[Callable[[Note], bool]]:
     tests: list[Callable[[Note], bool]] = []
-    if wanted.folder:
-        prefix = fold(wanted.folder) + "/"
-        tests.append(lambda note: fold(folder_of(note.path)).startswith(prefix))
     tests += [partial(has_tag, tag=tag) for tag in wanted.tags]
     if wanted.since:
         since = wanted.since

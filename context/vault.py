@@ -93,6 +93,7 @@ class Snapshot:
         changed_at: note → when its text was last seen to change; notes known since the first index are absent.
         kinds: of its notes.
         kept: what others worked out from this snapshot and may use again, by their own keys; it goes with the snapshot.
+        lasting: what others worked out of an earlier snapshot, and the files in which this one differs; see `lasts`.
     """
 
     notes: Mapping[str, Note]
@@ -103,6 +104,26 @@ class Snapshot:
     changed_at: Mapping[str, float]
     kinds: Kinds
     kept: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    lasting: dict[str, tuple[Any, AbstractSet[str]]] = field(default_factory=dict, compare=False, repr=False)
+
+    def lasts(self, key: str, made: Callable[[], _T], updated: Callable[[_T, AbstractSet[str]], _T]) -> _T:
+        """What is worked out of all notes, of an earlier snapshot and of what changed since, where that is known.
+
+        Args:
+            key: of those who ask.
+            made: works it out of all.
+            updated: makes of what it was, and of the paths at which notes or what they link to may be others by now,
+                what it is. What it was belongs to readers of the snapshot before: it must stay as it is.
+        """
+        known, paths = self.lasting.get(key) or (None, frozenset())
+        if known is None or paths:
+            known = made() if known is None else updated(known, paths)
+            self.lasting[key] = known, frozenset()
+        return known
+
+    def apart(self, notes: Mapping[str, Note]) -> "Snapshot":
+        """The same vault as if there were only some of its notes; what is worked out of it is kept apart, too."""
+        return replace(self, notes=notes, kept={}, lasting={})
 
     @cached_property
     def digest(self) -> str:
@@ -117,20 +138,37 @@ class Snapshot:
         """
         return sum(_term(path, self.notes.get(path)) for path in self.files)
 
-    def follow(self, before: "Snapshot", paths: Iterable[str]) -> None:
-        """Take over from the snapshot before what is as it was there.
+    def follow(self, before: "Snapshot", paths: AbstractSet[str]) -> None:
+        """Take over from the snapshot before what is as it was there. Of what nobody asked for there is nothing.
 
         Args:
-            before: another snapshot of the vault.
-            paths: all files in which this one may differ from it.
+            before: another snapshot of the vault, with the same settings.
+            paths: all files in which this one may differ from it, or whose links may mean something else.
         """
-        if "_sum" not in vars(before):  # nobody asked
+        for key, (known, earlier) in before.lasting.copy().items():
+            if len(earlier | paths) <= _FEW:
+                self.lasting[key] = known, earlier | paths
+        mine, asked = vars(self), vars(before)
+        if "_sum" in asked:
+            total: int = asked["_sum"]
+            for path in paths:
+                total -= _term(path, before.notes.get(path)) if path in before.files else 0
+                total += _term(path, self.notes.get(path)) if path in self.files else 0
+            mine["_sum"] = total
+        if len(paths) > _FEW:
             return
-        total = before._sum  # noqa: SLF001 - of another of our own kind
-        for path in paths:
-            total -= _term(path, before.notes.get(path)) if path in before.files else 0
-            total += _term(path, self.notes.get(path)) if path in self.files else 0
-        vars(self)["_sum"] = total
+        here = {path: self.notes[path] for path in paths if path in self.notes}
+        if "ordered" in asked:
+            ordered = {**asked["ordered"], **here}
+            for path in paths - here.keys():
+                ordered.pop(path, None)
+            came = any(path not in before.notes for path in here)
+            mine["ordered"] = dict(sorted(ordered.items())) if came else ordered
+        if "maps" in asked:
+            maps = {path: reason for path, reason in asked["maps"].items() if path not in paths}
+            mine["maps"] = maps | self._maps_of(here)
+        if "_known" in asked:
+            mine["_known"] = {path: kind for path, kind in asked["_known"].copy().items() if path not in paths}
 
     @cached_property
     def ordered(self) -> Mapping[str, Note]:
@@ -140,9 +178,26 @@ class Snapshot:
     @cached_property
     def maps(self) -> Mapping[str, str]:
         """Every map of content with the reason why it is one."""
+        return self._maps_of(self.notes)
+
+    def _maps_of(self, notes: Mapping[str, Note]) -> dict[str, str]:
         kind = self.kinds[MAP]
-        found = ((path, map_reason(note, self.graph.out, kind)) for path, note in self.notes.items())
+        found = ((path, map_reason(note, self.graph.out, kind)) for path, note in notes.items())
         return {path: reason for path, reason in found if reason}
+
+    @property
+    def private(self) -> Mapping[str, None]:
+        """The notes that must stay in the house."""
+
+        def among(paths: Iterable[str], known: Mapping[str, None]) -> dict[str, None]:
+            found = dict(known)
+            for path in paths:
+                found.pop(path, None)
+                if path in self.notes and self.notes[path].private:
+                    found[path] = None
+            return found
+
+        return self.lasts("private", lambda: among(self.notes, {}), lambda known, paths: among(paths, known))
 
     @cached_property
     def aliases(self) -> Mapping[str, tuple[str, ...]]:
@@ -305,7 +360,7 @@ class Vault:
         """Read everything again after a fault of the index."""
         self.index.rebuild(error)
         empty = graphs.build({}, Names(()))
-        before = replace(self.snapshot, notes={}, files=frozenset(), names=Names(()), graph=empty, kept={})
+        before = replace(self.snapshot, notes={}, files=frozenset(), names=Names(()), graph=empty, kept={}, lasting={})
         return self._step(before, self.snapshot.settings)
 
     def _step(self, before: Snapshot, settings: ObsidianSettings, paths: AbstractSet[str] | None = None) -> int:
@@ -347,7 +402,8 @@ class Vault:
             # Those whose links mean something else, since files came or went.
             moved = [] if same_files else [path for path in notes if not _same_edges(path, before.graph, links)]
             after = Snapshot(notes, files, names, links, settings, ages, Kinds(self.options.kinds))
-            after.follow(before, {*stale, *(() if same_files else files ^ before.files)})
+            if settings == before.settings:
+                after.follow(before, {*stale, *gone, *moved, *(() if same_files else files ^ before.files)})
             if "lexicon" in vars(before) and len(changed) + len(gone) <= _FEW:
                 went = [before.notes[path] for path in (*gone, *(one.path for one in changed)) if path in before.notes]
                 vars(after)["lexicon"] = before.lexicon.updated(changed, went)
@@ -418,7 +474,7 @@ class Vault:
         except OSError:
             raise NoteGoneError(path) from None
         if hashlib.sha256(data).hexdigest() == known.digest:
-            return known, decode(data)[0]
+            return known, decode(data, known.length)[0]
         return self._reader.parsed(path, data, status)
 
     def stamp(self, path: str) -> tuple[int, int] | None:

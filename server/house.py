@@ -3,13 +3,17 @@
 import asyncio
 import logging
 import secrets
+import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from commands.house import House, Settings, shipped_prompts
 from commands.journal import Journal, NoHistoryError
 from commands.latest import Latest
+from commands.warm import warm
 from context.cache import open_cache
+from context.calendar import CalendarError, calendar
 from context.index import Index
 from context.kinds import configured
 from context.vault import Vault, VaultOptions
@@ -80,6 +84,7 @@ def _open(config: Config, loop: asyncio.AbstractEventLoop, *, watch: bool) -> Ho
         from context.watch import Watch  # noqa: PLC0415 - only a service watches
 
         house.watch = Watch(vault, told=lambda _: vectors.wake() if vectors else None)
+        threading.Thread(target=_warm, args=(vault, config), name="vault-warm", daemon=True).start()
     return house
 
 
@@ -89,6 +94,11 @@ def _fleet(config: Config, profile: Profile) -> Fleet:
     for runner, why in fleet.plan.over.items():
         log.warning("runner %s is not used: %s", runner, why)
     return fleet
+
+
+def _warm(vault: Vault, config: Config) -> None:
+    with suppress(CalendarError):  # said to the first who asks
+        warm(vault, calendar(config.now, config.timezone))
 
 
 def _vectors(
