@@ -30,6 +30,7 @@ class Settings:
         language: language of answers; "" is that of the person's text.
         capture_heading: the heading of the daily note under which captured words go.
         deadline_seconds: upper limit for every command; 0 leaves each prompt its own.
+        force_pattern: what forces the big model when it stands in the person's own words; "" for nothing.
     """
 
     timezone: str = ""
@@ -37,6 +38,7 @@ class Settings:
     language: str = ""
     capture_heading: str = "Log"
     deadline_seconds: int = 0
+    force_pattern: str = "#force_big"
 
 
 @dataclass
@@ -112,6 +114,7 @@ class House:
             | self.rates.as_dict(),
             "embeddings": self.vectors.status() if self.vectors else None,
             "profile": self.fleet.profile.name,
+            "decisions": self.fleet.ledger.status() if self.fleet.ledger else None,
         }
 
 

@@ -49,13 +49,14 @@ from inference.node import (
     InferenceError,
     Message,
     ModelMissing,
+    NodeBusy,
     NodeUnavailable,
     NothingFits,
     OverBudget,
     UpstreamFault,
     Usage,
 )
-from inference.policy import Decision, Wanted, decide
+from inference.policy import BIG, Decision, Wanted, decide, forced
 from prompts import Prompt
 
 # What a chat template adds around two messages, in tokens; generous for every template known.
@@ -70,6 +71,8 @@ _ANSWER_SCHEMA = 1
 _TRIES = 5
 # A model that chose what is not there is told so, once.
 _CHOICES = 2
+# Bytes of a token of a model that is not yet measured.
+_SAFE = 3
 _COUNTS = ("prompt_eval_count", "completion_tokens")
 _NOTHING = Context((), (), 0, 0, "")
 # What the window leaves for passages is rounded down to whole steps of so many tokens: an edit elsewhere that makes the
@@ -95,7 +98,10 @@ class CommandError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request as it came in, its shape already checked; None and "" mean "as the command says"."""
+    """A request as it came in, its shape already checked; None and "" mean "as the command says".
+
+    `force` asks for the big model, whatever the mode of its node is.
+    """
 
     text: str = ""
     note: str | None = None
@@ -111,6 +117,7 @@ class Request:
     dry_run: bool = False
     fresh: bool = False
     follows: str | None = None
+    force: bool = False
     gather: Sequence[str] | Mapping[str, float] | None = None
 
 
@@ -297,7 +304,7 @@ async def _carry_out(job: _Job) -> None:
         await asyncio.to_thread(_capture, job)
         job.emit(Event("proposed", {"edits": job.edits}))
         job.clock("captured_ms")
-    seconds = min(filter(None, (job.prompt.deadline, job.house.settings.deadline_seconds)))
+    seconds = _deadline(job)
     try:
         async with asyncio.timeout(seconds):
             await _answer(job, decision, fault)
@@ -335,6 +342,10 @@ async def _answer(job: _Job, decision: Decision | None, fault: InferenceError | 
         decision = fault = None  # a model asked about nothing makes something up
     if decision is not None:
         job.emit(Event("decided", {"stage": "answer", "decision": decision.as_dict()}))
+        if decision.degraded:
+            job.degraded.append("tier")
+            hint = "Start the node that is away, or change `fail_soft` in the profile."
+            job.findings.append(_notice("stand_in", decision.why, hint))
     gate, cached = _gate(job, ready), False
     if decision is not None and not job.request.dry_run:
         try:
@@ -540,17 +551,55 @@ def _decide(job: _Job) -> tuple[Decision | None, InferenceError | None]:
     if prompt.complex_tier != tier:
         hard = complexity(request.text, more=bool(request.selection or request.follows))
         tier, task = (prompt.complex_tier, f"complex words ({hard})") if hard else (tier, "simple words")
-    wanted = Wanted(prompt.name, tier=request.tier or "", model=request.model or "", node=request.node or "", task=task)
+    force = _force(job)
+    wanted = Wanted(
+        prompt.name,
+        tier=request.tier or "",
+        model="" if force == "model" else request.model or "",
+        node=request.node or "",
+        task=task,
+        force=force,
+    )
+    now = replace(
+        wanted,
+        private=job.private,
+        text_tokens=_bytes_per_token(_SAFE).count(request.text + (request.selection or "")),
+        answer_tokens=prompt.answer,
+        deadline_seconds=float(_deadline(job)),
+    )
     try:
-        return fleet.decide(replace(wanted, private=job.private), tier), None
+        return fleet.decide(now, tier), None
     except NodeUnavailable as error:
         return None, error
+    except (OverBudget, NodeBusy, ContextTooLarge) as error:
+        # The words of the person are kept, whatever is wrong with the models.
+        if "capture" in prompt.writes or (isinstance(error, OverBudget) and _can_do_without(prompt, error)):
+            return None, error
+        raise
     except NothingFits as error:
         if not job.private:
             raise
         # Whatever else is wrong with the request is said; words that no node may see are answered by the vault alone.
-        decide(fleet.profile, wanted, default_tier=tier, healthy={}, id="")
+        decide(fleet.profile, wanted, default_tier=tier, id="")
         return None, error
+
+
+def _force(job: _Job) -> str:
+    """How the person forces the big model, "" if they do not.
+
+    The pattern is looked for in their own words only: not in notes, nor in what is selected there, nor in what was said
+    before.
+    """
+    if job.request.force:
+        return "header"
+    if (job.request.model or "").casefold() == BIG:
+        return "model"
+    return "pattern" if forced(job.request.text, job.house.settings.force_pattern) else ""
+
+
+def _deadline(job: _Job) -> int:
+    """Seconds after which the run ends."""
+    return min(filter(None, (job.prompt.deadline, job.house.settings.deadline_seconds)))
 
 
 def _stays_inside(house: House, node: str) -> bool:
@@ -561,7 +610,7 @@ def _stays_inside(house: House, node: str) -> bool:
 
 def _counter(decision: Decision | None) -> Counter:
     """Tokens of a model not yet measured are taken as 3 bytes: more than the 4 or so of prose, so nothing overflows."""
-    return BYTES4 if decision is None else _bytes_per_token(3)
+    return BYTES4 if decision is None else _bytes_per_token(_SAFE)
 
 
 def _recounted(decision: Decision, ready: _Ready, error: ContextTooLarge) -> Counter:
@@ -570,7 +619,7 @@ def _recounted(decision: Decision, ready: _Ready, error: ContextTooLarge) -> Cou
     A tenth is added, since other passages of the same notes may count worse.
     """
     counted = error.prompt_tokens or decision.num_ctx * 3 / 2
-    return _bytes_per_token(3 * min(1.0, ready.usage["prompt_tokens"] / (counted * 1.1)))
+    return _bytes_per_token(_SAFE * min(1.0, ready.usage["prompt_tokens"] / (counted * 1.1)))
 
 
 def _bytes_per_token(size: float) -> Counter:

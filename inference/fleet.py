@@ -7,13 +7,26 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from inference.embedding import Vector, embedded
+from inference.ledger import Inputs, Ledger
 from inference.model import ModelFacts
-from inference.node import Chat, Chunk, Loaded, Message, Node, NodeState, NodeUnavailable, NothingFits, Usage
+from inference.node import (
+    Chat,
+    Chunk,
+    InferenceError,
+    Loaded,
+    Message,
+    Node,
+    NodeState,
+    NodeUnavailable,
+    NothingFits,
+    Usage,
+)
 from inference.plan import Plan, make_plan
-from inference.policy import Decision, Wanted, decide
+from inference.policy import Decision, Known, NodeView, Wanted, decide, most_cost
 from inference.profile import NodeConfig, Profile, RunnerProfile, same_model
 from inference.schedule import NodeQueue
 
@@ -61,6 +74,8 @@ class Fleet:
         make_node: makes a node when it is first spoken to.
         embeds: whether the embedding model is used; it takes its place in the memory plan then.
         clock: seconds, for what is remembered.
+        ledger: where decisions are written down; None where nothing can be kept.
+        day: the present day (UTC) as an ISO date, for what nodes may cost in one.
     """
 
     def __init__(
@@ -70,8 +85,11 @@ class Fleet:
         *,
         embeds: bool = False,
         clock: Callable[[], float] = time.monotonic,
+        ledger: Ledger | None = None,
+        day: Callable[[], str] = lambda: datetime.now(UTC).date().isoformat(),
     ) -> None:
         self.profile = profile
+        self.ledger = ledger
         self._embeds = embeds
         self._make = make_node
         self._clock = clock
@@ -82,6 +100,10 @@ class Fleet:
         self._warm: dict[str, dict[str, float]] = {name: {} for name in profile.nodes}
         self._decisions: deque[Decision] = deque(maxlen=_KEPT_DECISIONS)
         self._questions = 0
+        # What mode sources told last, and when; what nodes cost on the day that stands there.
+        self._modes: dict[str, tuple[str, float]] = {}
+        self._day = day
+        self._spent: tuple[str, dict[str, float]] = ("", {})
         # What nodes told of their models, and how they last had each in memory.
         self._told: dict[tuple[str, str], ModelFacts] = {}
         self._seen: dict[str, dict[str, Loaded]] = {name: {} for name in profile.nodes}
@@ -91,6 +113,8 @@ class Fleet:
         """Let go of all connections; what is under way breaks off."""
         for node in self._nodes.values():
             await node.close()
+        if self.ledger is not None:
+            self.ledger.close()
 
     @property
     def decisions(self) -> tuple[Decision, ...]:
@@ -106,24 +130,57 @@ class Fleet:
         return self._plan
 
     def decide(self, wanted: Wanted, default_tier: str) -> Decision:
-        """Choose node and model; see `inference.policy.decide`.
+        """Choose node and model, by what is known now, and write it down; see `inference.policy.decide`.
 
         Raises:
-            NothingFits: what was named is not there.
-            NodeUnavailable: the node did not answer a moment ago, and there is no other.
-            OverBudget: what was asked for does not fit into memory, by the plan.
+            InferenceError: nothing can be chosen; as there.
         """
-        healthy = {name: self._absence(name) is None for name in self.profile.nodes}
-        decision = decide(
-            self.profile,
-            wanted,
-            default_tier=default_tier,
-            healthy=healthy,
-            id=f"d-{secrets.token_hex(6)}",
-            over=self.plan.over,
-        )
+        known = self._known()
+        identity = f"d-{secrets.token_hex(6)}"
+        try:
+            decision = decide(self.profile, wanted, default_tier=default_tier, id=identity, known=known)
+        except InferenceError as error:
+            self._write(Inputs(wanted, default_tier, known), error, identity)
+            raise
+        self._write(Inputs(wanted, default_tier, known), decision, identity)
         self._decisions.append(decision)
         return decision
+
+    def note_mode(self, name: str, mode: str) -> None:
+        """Take down what the mode source of a node tells: NORMAL or GAMING."""
+        self._modes[name] = (mode, self._clock())
+
+    def _known(self) -> Known:
+        """What is known of nodes and models at this moment."""
+        now, spent = self._clock(), self._spent_today()
+        views = {}
+        for name, queue in self._queues.items():
+            mode, told = self._modes.get(name, ("", now))
+            views[name] = NodeView(
+                answers=self._absence(name) is None,
+                mode=mode,
+                mode_age=now - told,
+                eta_seconds=queue.eta(),
+                full=queue.full,
+                retry_seconds=queue.retry_after() if queue.full else 1.0,
+                spent=spent.get(name, 0.0),
+            )
+        return Known(views, self.plan.over, self.plan.unable)
+
+    def _write(self, inputs: Inputs, made: Decision | InferenceError, identity: str) -> None:
+        if self.ledger is not None:
+            self.ledger.write(inputs, made, identity)
+
+    def _spent_today(self) -> dict[str, float]:
+        """What each node cost today. At a start it is what was written down, so that a cap holds beyond it."""
+        today = self._day()
+        if self._spent[0] != today:
+            kept = self.ledger.spent(today) if self.ledger is not None and self._has_cap() else {}
+            self._spent = (today, kept)
+        return self._spent[1]
+
+    def _has_cap(self) -> bool:
+        return any(node.daily_cap for node in self.profile.nodes.values())
 
     async def chat(
         self,
@@ -154,13 +211,44 @@ class Fleet:
             # Those that waited behind a node that went away need not find out one by one.
             if absence := self._absence(decision.node):
                 raise NodeUnavailable(absence.message, hint=absence.hint)
+            cost = self._reserve(runner)
             try:
                 async with aclosing(self._stream(Chat(runner, tuple(messages), tokens, schema), on_phase)) as chunks:
                     async for chunk in chunks:
+                        if chunk.usage is not None:
+                            self._spend(runner, self._cost(runner, chunk.usage) - cost)
                         yield chunk
             except NodeUnavailable as error:
+                self._spend(runner, -cost)
                 self._note_absence(decision.node, str(error), error.hint)
                 raise
+
+    def _reserve(self, runner: RunnerProfile) -> float:
+        """Count a request in full until its answer tells what it took; what it may cost.
+
+        Raises:
+            NodeUnavailable: requests decided in the same moment have used up the cap.
+        """
+        node = self.profile.nodes[runner.node]
+        cost = most_cost(node, runner)
+        if node.daily_cap and self._spent_today().get(node.name, 0.0) + cost > node.daily_cap:
+            hint = "Wait until tomorrow, or raise the cap of the node in the profile."
+            raise NodeUnavailable(f"node {node.name} has cost its cap of today", hint=hint)
+        self._spend(runner, cost)
+        return cost
+
+    def _spend(self, runner: RunnerProfile, cost: float) -> None:
+        spent = self._spent_today()
+        if cost:
+            spent[runner.node] = max(0.0, spent.get(runner.node, 0.0) + cost)
+
+    def _cost(self, runner: RunnerProfile, usage: Usage) -> float:
+        """What an answer cost; what is not told is taken to be the most it can be."""
+        node = self.profile.nodes[runner.node]
+        read, wrote = usage.prompt_eval_count, usage.completion_tokens
+        read = runner.num_ctx - runner.answer_tokens if read is None else read
+        wrote = runner.answer_tokens if wrote is None else wrote
+        return (read * node.price_in + wrote * node.price_out) / 1e6
 
     async def _stream(self, chat: Chat, on_phase: OnPhase) -> AsyncGenerator[Chunk, None]:
         """The answer of a node that has a place for us."""

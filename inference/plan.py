@@ -85,11 +85,13 @@ class Plan:
         nodes: those whose memory is planned, in declared order.
         over: runners that are disabled, each with the numbers and what would fit.
         disabled: tiers of which no runner is left.
+        unable: runners whose model cannot answer, each with the reason.
     """
 
     nodes: tuple[NodePlan, ...] = ()
     over: Mapping[str, str] = field(default_factory=dict)
     disabled: tuple[str, ...] = ()
+    unable: Mapping[str, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -132,7 +134,13 @@ def make_plan(
         nodes.append(_node_plan(profile, node, seats))
     over = {seat.runner.name: _refusal(seat) for node in nodes for seat in node.seats if seat.verdict == OVER}
     disabled = tuple(tier for tier, names in profile.tiers.items() if all(name in over for name in names))
-    return Plan(tuple(nodes), over, disabled)
+    unable = {
+        seat.runner.name: f"{seat.runner.model} gives vectors and writes no answer"
+        for node in nodes
+        for seat in node.seats
+        if seat.facts is not None and seat.facts.encoder and seat.runner.name in profile.runners
+    }
+    return Plan(tuple(nodes), over, disabled, unable)
 
 
 def _as_runner(embedding: EmbeddingModel, node: NodeConfig, others: Sequence[RunnerProfile]) -> RunnerProfile:

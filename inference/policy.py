@@ -1,14 +1,33 @@
 """Which node and model a request gets: named filters and rules in a fixed order, and a record of why. Pure."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from inference.node import NodeUnavailable, NothingFits, OverBudget, start_hint
-from inference.profile import Profile, RunnerProfile, same_model
+from inference.node import (
+    ContextTooLarge,
+    InferenceError,
+    NodeBusy,
+    NodeUnavailable,
+    NothingFits,
+    OverBudget,
+    start_hint,
+)
+from inference.profile import NodeConfig, Profile, RunnerProfile, same_model
 
-_NONE: Mapping[str, str] = MappingProxyType({})
+# A force asks for the first of these that the profile has.
+_BIG = ("big", "deep", "balanced", "fast")
+# What a client sends as `model` to force the big one.
+BIG = "big"
+# The mode in which a node with a mode source takes work, and how long it holds after it was told, in seconds.
+NORMAL, GAMING = "NORMAL", "GAMING"
+MODE_SECONDS = 6.0
+# Roles in the order in which they are asked; those that also take what the ones before them cannot take in time.
+_STAGES: Mapping[str, int] = {"primary": 0, "human-only": 0, "backup": 1, "burst": 2, "cloud": 3}
+_OVERFLOW = ("burst", "cloud")
+# Kinds of reasons that pass by themselves: the command goes on from the vault alone.
+_AWAY = ("health", "mode", "cost")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +41,10 @@ class Wanted:
         node: the name of a node.
         private: whether private notes are in the prompt.
         task: what the command has to do and why that is so, for example "simple words"; it chose the default tier.
+        force: how the big model was forced: `header`, `model` or `pattern`.
+        text_tokens: what the window must hold beside the answer, whatever else is left out; 0 if that is not known.
+        answer_tokens: the most the command's answer has; 0 for what the runner reserves.
+        deadline_seconds: how long the person waits at most; 0 for as long as it takes.
     """
 
     command: str
@@ -30,6 +53,50 @@ class Wanted:
     node: str = ""
     private: bool = False
     task: str = ""
+    force: str = ""
+    text_tokens: int = 0
+    answer_tokens: int = 0
+    deadline_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """What is known of a node at the moment of a decision.
+
+    Attributes:
+        answers: whether it answered when it was last asked.
+        broken: whether it failed so often that it is left alone for a while (circuit breaker).
+        mode: what its mode source told last, "" if nothing.
+        mode_age: seconds since then.
+        eta_seconds: until a place at the node is likely to be free for this request.
+        full: whether its line takes nobody more.
+        retry_seconds: until its line is likely to take somebody again.
+        spent: what it cost today, in the currency of its price.
+    """
+
+    answers: bool = True
+    broken: bool = False
+    mode: str = ""
+    mode_age: float = 0.0
+    eta_seconds: float = 0.0
+    full: bool = False
+    retry_seconds: float = 1.0
+    spent: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of the model side at the moment of a decision.
+
+    Attributes:
+        nodes: by name; one that is not named is taken to answer, with nobody in its line.
+        over: the runners that do not fit into memory by the plan, each with the numbers.
+        unable: the runners whose model cannot answer, each with the reason.
+    """
+
+    nodes: Mapping[str, NodeView] = field(default_factory=dict)
+    over: Mapping[str, str] = field(default_factory=dict)
+    unable: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +113,13 @@ class Decision:
         model: the node's name for the model.
         num_ctx: the window in tokens.
         answer_tokens: the reserve for the answer in tokens.
-        rule: `target:` with node, model and tier as far as the request named them, joined by `+`; `command` when the
-            profile's table decided, `default` when the prompt's tier did.
+        rule: `force:` and how; else `target:` with node, model and tier as far as the request named them, joined by
+            `+`; else `command` when the profile's table decided, `default` when the prompt's tier did. `+overflow` and
+            `+fail-soft` are added when another than these say took it.
         why: a sentence for people.
         rejected: every other runner of the profile, with the reason.
+        degraded: whether it is of the fail-soft list, since nothing of what was asked for was left.
+        eta_seconds: until a place at the node is likely to be free.
     """
 
     id: str
@@ -64,6 +134,8 @@ class Decision:
     rule: str
     why: str
     rejected: tuple[tuple[str, str], ...]
+    degraded: bool = False
+    eta_seconds: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON has it; `klass` is `class` there."""
@@ -95,60 +167,120 @@ class _Rule:
         return f"tier {self.tier}" if self.tier else f"runner {self.order[0]}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Out:
+    """Why a runner is no candidate: the kind of the filter, and a sentence's end for people."""
+
+    kind: str
+    why: str
+
+
+def forced(text: str, pattern: str) -> bool:
+    """Whether a text holds the pattern that forces the big model, as a word of its own; "" is in no text.
+
+    Args:
+        text: the person's own words, and nothing else: what notes and earlier answers say forces nothing.
+        pattern: such as `#force_big`; case does not count.
+    """
+    return bool(pattern) and bool(re.search(rf"(?<![\w#/-]){re.escape(pattern)}(?![\w/-])", text, re.IGNORECASE))
+
+
 def decide(
     profile: Profile,
     wanted: Wanted,
     *,
     default_tier: str,
-    healthy: Mapping[str, bool],
     id: str,  # noqa: A002 - the name of the field it fills
-    over: Mapping[str, str] = _NONE,
+    known: Known | None = None,
 ) -> Decision:
     """Choose a runner. The same arguments give the same decision, always.
 
-    In this order: the target narrows the candidates to a named node or model; the filters take away those whose node
-    may not see private notes, those whose node does not answer, and those that do not fit into its memory; the rule (a
-    named tier, else the profile's table, else the prompt's tier) says which of the rest are asked, and in which order.
+    In this order:
+    1. Target: a force, or a named node, model or tier, narrows the candidates.
+    2. Filters take away, each with its reason: private words and the node's class, nodes for humans only, nodes that do
+       not answer, their mode, models that cannot answer or whose window is too small, memory, cost.
+    3. Choice: the rule (a force, a named tier, else the profile's table, else the prompt's tier) says which of the rest
+       are asked, and in which order; of equals the one that is free first. What its line cannot take in time goes to
+       nodes whose role says so.
+    4. Fail-soft: if nothing is left, the profile's list is, marked as degraded.
+    5. Admission: what no line takes before the deadline is refused with the time to come back.
 
     Args:
         profile: what there is.
         wanted: what is asked for.
         default_tier: the tier the command's prompt names.
-        healthy: whether a node answers, by name; one that is not named is taken to.
         id: of the decision.
-        over: the runners that do not fit into memory by the plan, each with the numbers.
+        known: of nodes and models at this moment.
 
     Raises:
-        NothingFits: a named tier, model or node is unknown, or nothing is left for another reason than health.
-        NodeUnavailable: nothing is left because a node does not answer.
+        NothingFits: a named tier, model or node is unknown, or nothing is left for a reason that does not pass.
+        NodeUnavailable: nothing is left because a node does not answer, is in use or has cost enough today.
         OverBudget: nothing is left because of memory.
+        ContextTooLarge: nothing is left because of the windows.
+        NodeBusy: no line takes it before the deadline.
     """
+    known = known or Known()
     _check_names(profile, wanted)
     rule = _rule(profile, wanted, default_tier)
-    reasons = {
-        runner.name: _reason(profile, wanted, rule, runner, healthy, over) for runner in profile.runners.values()
-    }
+    out = {name: _out(profile, wanted, rule, runner, known) for name, runner in profile.runners.items()}
     ranked = sorted(profile.runners, key=lambda name: rule.order.index(name) if name in rule.order else len(rule.order))
-    left = [name for name in ranked if not reasons[name]]
+    left = [name for name in ranked if out[name] is None]
+    soft = not left
+    if soft:
+        # What only the rule took away has passed every filter.
+        left = [name for name in profile.fail_soft if (reason := out[name]) is not None and reason.kind == "rule"]
     if not left:
-        raise _nothing(profile, wanted, rule, reasons, over)
-    chosen = profile.runners[left[0]]
-    reasons |= dict.fromkeys(left[1:], f"comes after {chosen.name}")
-    before = [f"{name} is out ({reasons[name]})" for name in rule.order if name in ranked[: ranked.index(chosen.name)]]
+        raise _nothing(profile, wanted, rule, out)
+    left.sort(key=lambda name: _STAGES[profile.nodes[profile.runners[name].node].role])
+    chosen, overflow = _choice(profile, wanted, left, known)
+    reasons = {name: reason.why for name, reason in out.items() if reason is not None}
+    reasons |= {name: _passed_over(profile, wanted, left, name, chosen, known) for name in left if name != chosen}
+    return _decision(profile, wanted, rule, id, chosen, reasons, known, soft=soft, overflow=overflow)
+
+
+def _decision(
+    profile: Profile,
+    wanted: Wanted,
+    rule: _Rule,
+    id: str,  # noqa: A002 - as above
+    chosen: str,
+    reasons: Mapping[str, str],
+    known: Known,
+    *,
+    soft: bool,
+    overflow: bool,
+) -> Decision:
+    runner = profile.runners[chosen]
+    after = f"comes after {chosen}"
+    before = [f"{name} is out ({reasons[name]})" for name in rule.order if reasons.get(name, after) != after]
+    if not soft and not overflow and chosen in rule.order:
+        earlier = rule.order[: rule.order.index(chosen)]
+        before = [f"{name} is out ({reasons[name]})" for name in earlier if reasons[name] != after]
+    last = ("takes what overflows" if overflow else "is the first that fits") + " of the fail-soft list" * soft
     return Decision(
         id=id,
         command=wanted.command,
-        tier=rule.tier if chosen.name in rule.order else "",
-        runner=chosen.name,
-        node=chosen.node,
-        klass=profile.nodes[chosen.node].klass,
-        model=chosen.model,
-        num_ctx=chosen.num_ctx,
-        answer_tokens=chosen.answer_tokens,
-        rule=rule.name,
-        why=f"{rule.says}; {', '.join([*before, f'{chosen.name} is the first that fits'])}.",
-        rejected=tuple((name, reasons[name]) for name in profile.runners if name != chosen.name),
+        tier=rule.tier if chosen in rule.order else "",
+        runner=chosen,
+        node=runner.node,
+        klass=profile.nodes[runner.node].klass,
+        model=runner.model,
+        num_ctx=runner.num_ctx,
+        answer_tokens=runner.answer_tokens,
+        rule=rule.name + "+fail-soft" * soft + "+overflow" * overflow,
+        why=f"{rule.says}; {', '.join([*before, f'{chosen} {last}'])}.",
+        rejected=tuple((name, reasons[name]) for name in profile.runners if name != chosen),
+        degraded=soft,
+        eta_seconds=_view(known, runner.node).eta_seconds,
     )
+
+
+# What is taken of a node that nothing is known of.
+_NEW = NodeView()
+
+
+def _view(known: Known, node: str) -> NodeView:
+    return known.nodes.get(node, _NEW)
 
 
 def _check_names(profile: Profile, wanted: Wanted) -> None:
@@ -172,6 +304,12 @@ def _is_model(name: str, runner: RunnerProfile) -> bool:
 def _rule(profile: Profile, wanted: Wanted, default_tier: str) -> _Rule:
     """The order of preference, and where it comes from."""
     named = [what for what in ("node", "model", "tier") if getattr(wanted, what)]
+    told = " and ".join(f"{what} {getattr(wanted, what)}" for what in named)
+    if wanted.force:
+        tier = wanted.tier or next(tier for tier in _BIG if tier in profile.tiers)
+        strict = bool(wanted.tier) or not named
+        says = f"The request forces the big model by its {wanted.force}" + (f" and names {told}" if named else "")
+        return _Rule(f"force:{wanted.force}", tier, profile.tiers[tier], strict=strict, says=says)
     target = wanted.tier or profile.commands.get(wanted.command) or default_tier
     if target in profile.tiers:
         tier, order = target, profile.tiers[target]
@@ -180,7 +318,7 @@ def _rule(profile: Profile, wanted: Wanted, default_tier: str) -> _Rule:
     else:
         raise _unknown("tier", target, profile.tiers)
     if named:
-        says = f"The request names {' and '.join(f'{what} {getattr(wanted, what)}' for what in named)}"
+        says = f"The request names {told}"
         return _Rule(f"target:{'+'.join(named)}", tier, order, strict=bool(wanted.tier), says=says)
     label = f"tier {tier}" if tier else f"runner {target}"
     if wanted.command in profile.commands:
@@ -189,44 +327,154 @@ def _rule(profile: Profile, wanted: Wanted, default_tier: str) -> _Rule:
     return _Rule("default", tier, order, strict=True, says=says)
 
 
-def _reason(
-    profile: Profile,
-    wanted: Wanted,
-    rule: _Rule,
-    runner: RunnerProfile,
-    healthy: Mapping[str, bool],
-    over: Mapping[str, str],
-) -> str:
-    """Why a runner is no candidate, "" if it is one. The order of the checks is the order of the rules."""
+def _out(profile: Profile, wanted: Wanted, rule: _Rule, runner: RunnerProfile, known: Known) -> _Out | None:
+    """Why a runner is no candidate, None if it is one. The order of the checks is the order of the rules."""
     node = profile.nodes[runner.node]
+    view = _view(known, node.name)
     if wanted.node and node.name != wanted.node:
-        return f"not on node {wanted.node}"
+        return _Out("target", f"not on node {wanted.node}")
     if wanted.model and not _is_model(wanted.model, runner):
-        return f"not model {wanted.model}"
+        return _Out("target", f"not model {wanted.model}")
     if wanted.private and not node.sees_private:
-        return f"private notes do not go to {node.klass} node {node.name}"
-    if not healthy.get(node.name, True):
-        return f"node {node.name} does not answer"
-    if runner.name in over:
-        return over[runner.name]
+        return _Out("private", f"private notes do not go to {node.klass} node {node.name}")
+    if node.role == "human-only" and wanted.node != node.name:
+        return _Out("human", f"node {node.name} is for those who name it")
+    if not view.answers:
+        return _Out("health", f"node {node.name} does not answer")
+    if view.broken:
+        return _Out("health", f"node {node.name} failed several times and is left alone for a while")
+    if node.mode_url and not wanted.force and (mode := _mode(node, view)):
+        return _Out("mode", mode)
+    if runner.name in known.unable:
+        return _Out("unable", known.unable[runner.name])
+    if wanted.text_tokens > runner.num_ctx - min(wanted.answer_tokens or runner.answer_tokens, runner.answer_tokens):
+        takes = f"{runner.model} takes {runner.num_ctx} with the answer"
+        return _Out("window", f"the text alone is about {wanted.text_tokens} tokens, and {takes}")
+    if runner.name in known.over:
+        return _Out("memory", known.over[runner.name])
+    if cost := _too_dear(node, runner, view):
+        return _Out("cost", cost)
     if rule.strict and runner.name not in rule.order:
-        return f"not in {rule.label()}"
+        return _Out("rule", f"not in {rule.label()}")
+    return None
+
+
+def _mode(node: NodeConfig, view: NodeView) -> str:
+    """Why a node with a mode source takes no work, "" if it does."""
+    if view.mode == GAMING and view.mode_age <= MODE_SECONDS:
+        return f"node {node.name} is in mode {GAMING}"
+    if view.mode not in (NORMAL, GAMING):
+        return f"the mode of node {node.name} is not known"
+    if view.mode_age > MODE_SECONDS:
+        return f"the mode of node {node.name} was told {view.mode_age:.0f} s ago"
     return ""
 
 
-def _nothing(
-    profile: Profile, wanted: Wanted, rule: _Rule, reasons: Mapping[str, str], over: Mapping[str, str]
-) -> NothingFits | NodeUnavailable | OverBudget:
-    """What to raise when no runner is left: a node that is away if starting it would help, else what was asked for."""
-    asked = [name for name in profile.runners if name in rule.order or not rule.strict]
-    told = "; ".join(f"{name}: {reasons[name]}" for name in asked)
-    for name in asked:
-        node = profile.nodes[profile.runners[name].node]
-        if reasons[name] == f"node {node.name} does not answer":
-            return NodeUnavailable(f"no node can do {wanted.command} now ({told})", hint=start_hint(node))
-    if any(reasons[name] == over.get(name) for name in asked):
+def most_cost(node: NodeConfig, runner: RunnerProfile) -> float:
+    """What one request costs at most, by the price of its node: a full window, and the whole reserve for the answer."""
+    prompt = runner.num_ctx - runner.answer_tokens
+    return (prompt * node.price_in + runner.answer_tokens * node.price_out) / 1e6
+
+
+def _too_dear(node: NodeConfig, runner: RunnerProfile, view: NodeView) -> str:
+    cost = most_cost(node, runner)
+    if node.request_cap and cost > node.request_cap:
+        return f"a request may cost {cost:.4g} at node {node.name}, and its cap is {node.request_cap:g}"
+    if node.daily_cap and view.spent + cost > node.daily_cap:
+        return f"node {node.name} has cost {view.spent:.4g} today, and its cap is {node.daily_cap:g}"
+    return ""
+
+
+def _late(wanted: Wanted, view: NodeView) -> bool:
+    """Whether a line does not take a request before its deadline."""
+    return view.full or bool(wanted.deadline_seconds and view.eta_seconds >= wanted.deadline_seconds)
+
+
+def _choice(profile: Profile, wanted: Wanted, left: Sequence[str], known: Known) -> tuple[str, bool]:
+    """The runner that takes the request, and whether it is one that takes what overflows.
+
+    Args:
+        profile: as for `decide`.
+        wanted: as for `decide`.
+        left: the candidates, best first.
+        known: as for `decide`.
+
+    Raises:
+        NodeBusy: none takes it in time.
+    """
+    runners = profile.runners
+    first = runners[left[0]]
+    role = profile.nodes[first.node].role
+    equals = [name for name in left if _alike(runners[name], first) and profile.nodes[runners[name].node].role == role]
+    views = {name: _view(known, runners[name].node) for name in left}
+    best = min(equals, key=lambda name: (_late(wanted, views[name]), views[name].eta_seconds))
+    if not _late(wanted, views[best]):
+        return best, False
+    for name in left:
+        if profile.nodes[runners[name].node].role in _OVERFLOW and not _late(wanted, views[name]):
+            return name, True
+    view = views[best]
+    wait = view.retry_seconds if view.full else view.eta_seconds - wanted.deadline_seconds
+    raise NodeBusy(
+        f"no node can do {wanted.command} in time ({_waits(profile, wanted, best, known)})",
+        hint="Try again in a moment, or raise `queue` of the node in the profile.",
+        retry_after=max(1.0, wait),
+    )
+
+
+def _alike(one: RunnerProfile, other: RunnerProfile) -> bool:
+    """Whether two runners do the same work: the same model in the same form, on whatever node."""
+    forms = [(runner.quantisation, runner.num_ctx, runner.answer_tokens) for runner in (one, other)]
+    return forms[0] == forms[1] and same_model(one.model, other.model)
+
+
+def _waits(profile: Profile, wanted: Wanted, name: str, known: Known) -> str:
+    node = profile.runners[name].node
+    view = _view(known, node)
+    if view.full:
+        return f"the line of node {node} is full"
+    late = f", past the deadline of {wanted.deadline_seconds:.0f} s" if _late(wanted, view) else ""
+    return f"node {node} is free in about {view.eta_seconds:.0f} s{late}"
+
+
+def _passed_over(profile: Profile, wanted: Wanted, left: Sequence[str], name: str, chosen: str, known: Known) -> str:
+    """Why a candidate is not the one chosen."""
+    return _waits(profile, wanted, name, known) if left.index(name) < left.index(chosen) else f"comes after {chosen}"
+
+
+def _nothing(profile: Profile, wanted: Wanted, rule: _Rule, out: Mapping[str, _Out | None]) -> InferenceError:
+    """What to raise when no runner is left: a node that is away if waiting would help, else what was asked for."""
+    asked = [(name, reason) for name in profile.runners if (reason := out[name]) and _is_asked(rule, name)]
+    told = "; ".join(f"{name}: {reason.why}" for name, reason in asked)
+    kinds = {reason.kind: profile.runners[name] for name, reason in reversed(asked)}
+    for kind in _AWAY:
+        if kind in kinds:
+            hint = _hint(kind, profile.nodes[kinds[kind].node])
+            return NodeUnavailable(f"no node can do {wanted.command} now ({told})", hint=hint)
+    if "memory" in kinds:
         hint = "`kos plan-memory` shows the numbers; change the profile as it says, or name another tier."
         return OverBudget(f"no model for {wanted.command} fits into memory ({told})", hint=hint)
-    private = any(reasons[name].startswith("private") for name in asked)
-    hint = "Private notes need a local node, or a trusted one in the LAN." if private else "Name less, or another tier."
+    if "window" in kinds:
+        hint = "Shorten the text, or name a tier with a larger window."
+        message = f"no window for {wanted.command} is large enough ({told})"
+        window = max(profile.runners[name].num_ctx for name, reason in asked if reason.kind == "window")
+        return ContextTooLarge(message, prompt_tokens=wanted.text_tokens, num_ctx=window, hint=hint)
+    hint = "Name less, or another tier."
+    if "private" in kinds:
+        hint = "Private notes need a local node, or a trusted one in the LAN."
+    elif "human" in kinds:
+        hint = f"Name node {kinds['human'].node} if you mean it."
     return NothingFits(f"no runner fits {wanted.command} ({told})", hint=hint)
+
+
+def _is_asked(rule: _Rule, name: str) -> bool:
+    return name in rule.order or not rule.strict
+
+
+def _hint(kind: str, node: NodeConfig) -> str:
+    """What to do about a node that takes no work now."""
+    if kind == "health":
+        return start_hint(node)
+    if kind == "mode":
+        return 'Wait until it is free, or force it: `model` "big", or the force pattern in your own words.'
+    return "Wait until tomorrow, or raise the cap of the node in the profile."

@@ -14,7 +14,9 @@ from inference.table import Table
 
 KINDS = ("ollama", "openai")
 CLASSES = ("local", "lan", "cloud")
-TIERS = ("fast", "balanced", "deep")
+ROLES = ("primary", "backup", "burst", "cloud", "human-only")
+# `big` is what a force asks for; without it that is the deepest one there is.
+TIERS = ("fast", "balanced", "deep", "big")
 KV_TYPES = ("f16", "q8_0", "q4_0")
 OFFLOADS = ("", "cpu")
 THINK_LEVELS = ("low", "medium", "high", "max")
@@ -25,6 +27,7 @@ MOST_DIMENSIONS = 8192
 
 _MAX_TOKENS = 16_777_216
 _MOST_GIB, _MOST_GBS = 16_384, 100_000
+_MOST_MONEY = 1_000_000
 _MAX_BYTES = 1_000_000
 _MODEL = re.compile(r"[^\s\x00-\x1f\x7f]{1,200}")
 _PREFIX = re.compile(r"[^\x00-\x1f\x7f]{1,1000}")
@@ -100,6 +103,12 @@ class NodeConfig:
         key_env: environment variable that holds its API key, "" for none.
         trusted: whether a `lan` node may see private notes.
         memory: what its models have to fit into; None for a node whose memory is not planned.
+        role: one of `ROLES`. `primary` takes work in the order of a tier; `backup` when no primary is left; `burst`
+            also what the ones before it cannot take in time; `cloud` likewise, after all others; `human-only` takes
+            what names it.
+        mode_url: where its mode is told (`{"mode": "NORMAL"}` or `GAMING`), "" for a node that always takes work.
+        price_in, price_out: of a million tokens of prompt and of answer, in one currency for all nodes.
+        request_cap, daily_cap: what one request, and all of a day (UTC), may cost there at most; 0 for no cap.
     """
 
     name: str
@@ -111,6 +120,12 @@ class NodeConfig:
     key_env: str = ""
     trusted: bool = False
     memory: NodeMemory | None = None
+    role: str = "primary"
+    mode_url: str = ""
+    price_in: float = 0.0
+    price_out: float = 0.0
+    request_cap: float = 0.0
+    daily_cap: float = 0.0
 
     @property
     def sees_private(self) -> bool:
@@ -211,6 +226,7 @@ class Profile:
         commands: the tier or runner of each command; others go by the tier their prompt names.
         settings: of the model server, for people and for checks.
         embedding: the model that turns texts into vectors, None if there is none.
+        fail_soft: names of the runners that take what nothing else is left for, in order of preference.
     """
 
     name: str
@@ -221,6 +237,7 @@ class Profile:
     commands: Mapping[str, str]
     settings: tuple[Setting, ...]
     embedding: EmbeddingModel | None = None
+    fail_soft: tuple[str, ...] = ()
 
 
 def shipped() -> tuple[str, ...]:
@@ -275,13 +292,14 @@ def parse(text: str, name: str) -> Profile:
     nodes = {key: _node(key, table) for key, table in top.tables("nodes").items()}
     runners = {key: _runner(key, table, nodes) for key, table in top.tables("runners").items()}
     tiers = _tiers(top, runners)
+    fail_soft = _names(top, "fail_soft", runners)
     commands = _commands(top, tiers, runners)
     settings = tuple(_setting(table) for table in top.array("settings"))
     table = top.table("embedding")
     embedding = _embedding(table, nodes) if "embedding" in value else None
     top.end()
     _together(top, nodes, runners, embedding)
-    return Profile(name, description, nodes, runners, tiers, commands, settings, embedding)
+    return Profile(name, description, nodes, runners, tiers, commands, settings, embedding, fail_soft)
 
 
 def with_url(profile: Profile, url: str) -> Profile:
@@ -349,11 +367,27 @@ def _node(name: str, table: Table) -> NodeConfig:
         key_env=table.text("key_env", "", like=_VARIABLE, of="name of an environment variable"),
         trusted=table.flag("trusted", default=False),
         memory=_memory(table.table("memory")) if "memory" in table.value else None,
+        role=table.choice("role", ROLES, "primary"),
+        mode_url=_mode_url(table),
+        price_in=table.decimal("price_in", 0, _MOST_MONEY, 0),
+        price_out=table.decimal("price_out", 0, _MOST_MONEY, 0),
+        request_cap=table.decimal("request_cap", 0, _MOST_MONEY, 0),
+        daily_cap=table.decimal("daily_cap", 0, _MOST_MONEY, 0),
     )
+    if node.role == "cloud" and klass != "cloud":
+        raise table.wrong("role", "is cloud, and the class is not; allowed: burst, for what overflows to another node")
+    for cap in ("request_cap", "daily_cap"):
+        if getattr(node, cap) and not (node.price_in or node.price_out):
+            raise table.wrong(cap, "counts nothing without price_in and price_out")
     if node.trusted and klass != "lan":
         raise table.wrong("trusted", "is for class lan: a local node sees private notes, one in the cloud never")
     table.end()
     return node
+
+
+def _mode_url(table: Table) -> str:
+    url = table.text("mode_url", "")
+    return _url(url, f"{table.file}: {table.place}.mode_url")[0] if url else ""
 
 
 def _memory(table: Table) -> NodeMemory:
@@ -464,18 +498,23 @@ def _options(table: Table, kind: str) -> dict[str, Any]:
     return dict(options)
 
 
+def _names(table: Table, key: str, runners: Mapping[str, RunnerProfile]) -> tuple[str, ...]:
+    """A list of runners, which may be empty."""
+    names: list[Any] = table.take(key, (list,), "a list of runners", [])
+    for name in names:
+        if not isinstance(name, str) or name not in runners:
+            raise table.wrong(key, f"names {str(name)[:80]!r}; allowed: {', '.join(runners)}")
+    if len(set(names)) < len(names):
+        raise table.wrong(key, "names a runner twice")
+    return tuple(names)
+
+
 def _tiers(top: Table, runners: Mapping[str, RunnerProfile]) -> dict[str, tuple[str, ...]]:
     table = top.table("tiers")
     found: dict[str, tuple[str, ...]] = {}
     for tier in TIERS:
-        names: list[Any] = table.take(tier, (list,), "a list of runners", [])
-        for name in names:
-            if not isinstance(name, str) or name not in runners:
-                raise table.wrong(tier, f"names {str(name)[:80]!r}; allowed: {', '.join(runners)}")
-        if len(set(names)) < len(names):
-            raise table.wrong(tier, "names a runner twice")
-        if names:
-            found[tier] = tuple(names)
+        if names := _names(table, tier, runners):
+            found[tier] = names
     table.end()
     if not found:
         raise table.wrong("", f"is missing; it takes at least one of: {', '.join(TIERS)}")

@@ -63,6 +63,20 @@ class NodeQueue:
         now = self._clock()
         return max(1.0, min((self._average - (now - began) for began in self._began), default=self._average))
 
+    @property
+    def full(self) -> bool:
+        """Whether the next one is told to come back later."""
+        return not self._free and len(self._waiters) >= self._queue
+
+    def eta(self) -> float:
+        """Seconds until one that comes now is likely to run: those that run, and all that wait, go first."""
+        if self._free:
+            return 0.0
+        now = self._clock()
+        left = sorted(max(0.0, self._average - (now - began)) for began in self._began) or [self._average]
+        rounds, place = divmod(len(self._waiters), len(left))
+        return left[place] + rounds * self._average
+
     @asynccontextmanager
     async def place(self, on_wait: Callable[[int], None] = lambda _: None) -> AsyncIterator[None]:
         """Wait for a slot, and keep it for the body of the `async with`.

@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 from commands.events import Event
 from commands.journal import Journal
 from context.vault import Vault
+from inference.ledger import Ledger
 from prompts import SHIPPED
 from server.body import CommandBody, ContextBody, fields, read
 from server.config import Config
@@ -35,6 +36,11 @@ class Fleet(Protocol):
     @property
     def plan(self) -> Any:
         """What fits into their memory."""
+        ...
+
+    @property
+    def ledger(self) -> Ledger | None:
+        """The decisions made; None where none can be kept."""
         ...
 
     async def states(self) -> tuple[Any, ...]:
@@ -179,7 +185,7 @@ async def command(name: str, request: Request) -> Response:
     if name not in {one["name"] for one in house.commands()}:
         raise Refusal("not_found", "there is no such command", "GET /v1/commands lists the commands.")
     body = read(CommandBody, await request.body())
-    run = _start(service, house, name, body)
+    run = _start(service, house, name, body, force=_force(request))
     if body.detach:
         where = f"/v1/runs/{run.id}/events"
         return answer({"run": run.id, "events": where}, 202, {"Location": where})
@@ -191,11 +197,24 @@ async def command(name: str, request: Request) -> Response:
     return Response(final.data, media_type="application/json") if final.name == "done" else _failed(run)
 
 
-def _start(service: Service, house: House, name: str, body: CommandBody) -> Run:
+def _force(request: Request) -> bool:
+    """Whether the header asks for the big model.
+
+    Raises:
+        Refusal: it says something else than true or false.
+    """
+    said = request.headers.get("x-force-big", "false").strip().lower()
+    if said not in ("true", "false"):
+        raise Refusal("invalid", "X-Force-Big takes true or false", "Send X-Force-Big: true, or leave it out.")
+    return said == "true"
+
+
+def _start(service: Service, house: House, name: str, body: CommandBody, *, force: bool) -> Run:
     if body.follows:
         _answered(service.runs.get(body.follows))
     pipeline = service.pipeline
-    wanted = pipeline.request(**fields(body))
+    asked = fields(body) | ({"force": True} if force else {})
+    wanted = pipeline.request(**asked)
 
     def earlier(run_id: str) -> Any:
         run = service.runs.get(run_id)
@@ -205,7 +224,7 @@ def _start(service: Service, house: House, name: str, body: CommandBody) -> Run:
     def work(run_id: str) -> AsyncIterator[Event]:
         return pipeline.run(house, name, wanted, run_id=run_id, earlier=earlier)
 
-    digest = hashlib.sha256(dump([name, fields(body)])).hexdigest()
+    digest = hashlib.sha256(dump([name, asked])).hexdigest()
     key = body.idempotency_key or ""
     return service.runs.start(name, work, question=body.text, detached=body.detach, key=key, digest=digest)
 

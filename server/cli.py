@@ -433,6 +433,16 @@ def _plan_memory(arguments: Namespace) -> int:
     return code
 
 
+def _decisions(arguments: Namespace) -> int:
+    from server.deciding import show
+    from server.screen import Screen
+
+    code, found = show(_config(arguments), arguments, Screen(silent=arguments.json))
+    if arguments.json:
+        _print_json(found)
+    return code
+
+
 def _eval(arguments: Namespace) -> int:
     import asyncio
 
@@ -568,6 +578,7 @@ _COMMANDS: Mapping[str, Callable[[Namespace], int]] = {
     "token": _token,
     "doctor": _doctor,
     "plan-memory": _plan_memory,
+    "decisions": _decisions,
     "eval": _eval,
     "config": _show_config,
     "init": _init,

@@ -61,6 +61,7 @@ class Config:
     private_folders: tuple[str, ...]
     trusted_nodes: tuple[str, ...]
     capture_heading: str
+    force_pattern: str = "#force_big"
     kinds: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     origins: tuple[str, ...] = ()
     embeddings: str = "off"

@@ -106,6 +106,7 @@ def checks(load: Callable[[], Config], progress: Callable[[str], None] = lambda 
     yield from _safely("cache", _cache, config)
     if vault[0].status != "broken":
         yield from _safely("service", _service, config)
+        yield from _safely("decisions", _decisions, config)
         yield from _safely("embeddings", _embeddings, config)
     progress("asking the nodes")
     yield from _safely("profile", _profile, config)
@@ -363,6 +364,33 @@ def _service(config: Config) -> Checks:
         yield Check("service", "warning", found, fix)
     else:
         yield Check("service", "ok", found)
+
+
+def _decisions(config: Config) -> Checks:
+    """Whether decisions are written down: as a running service tells, else as the file stands."""
+    from inference.ledger import FILE
+    from server.client import ServiceError, ask, find
+    from server.config import vault_folder
+
+    service = find(config)
+    try:
+        told = ask(service, "GET", "/v1/status", seconds=10).get("decisions") if service else None
+    except ServiceError:
+        told = None  # said where the service is looked at
+    file = vault_folder(config) / FILE
+    if told and told["lost"]:
+        found = f"{told['lost']} could not be written down"
+        why = f" ({told['error']})" if told["error"] else ""
+        yield Check("decisions", "warning", f"{found}{why}", "Commands work; only their record has holes.")
+    elif not file.exists():
+        yield Check("decisions", "ok", "none is kept yet")
+    elif not os.access(file, os.R_OK | os.W_OK):
+        fix = f"Give yourself the right to write {file}. Commands work; only their record has holes."
+        yield Check("decisions", "warning", f"{file} cannot be written", fix)
+    elif _open_to_all(file):
+        yield Check("decisions", "warning", f"others can read {file}", f"chmod 600 {file}")
+    else:
+        yield Check("decisions", "ok", f"{file} ({file.stat().st_size / 1e6:.1f} MB)")
 
 
 def _spared(kinds: dict[str, dict[str, Any]]) -> str:

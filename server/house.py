@@ -18,6 +18,7 @@ from context.index import Index
 from context.kinds import configured
 from context.vault import Vault, VaultOptions
 from inference.fleet import Fleet
+from inference.ledger import Ledger
 from inference.profile import Profile, ProfileError, load, with_trust, with_url
 from prompts import shipped_text
 from server.config import Config, ConfigError, make_secret, vault_dir, vault_of
@@ -66,7 +67,7 @@ def _open(config: Config, loop: asyncio.AbstractEventLoop, *, watch: bool) -> Ho
     house = House(
         vault=vault,
         cache=cache,
-        fleet=_fleet(config, profile),
+        fleet=_fleet(config, profile, folder),
         prompts=prompts,
         preamble=shipped_text("preamble").strip(),
         settings=Settings(
@@ -75,6 +76,7 @@ def _open(config: Config, loop: asyncio.AbstractEventLoop, *, watch: bool) -> Ho
             language=config.language,
             capture_heading=config.capture_heading,
             deadline_seconds=config.deadline_seconds,
+            force_pattern=config.force_pattern,
         ),
         journal=journal,
         latest=Latest(config.cache_ttl_seconds),
@@ -88,9 +90,10 @@ def _open(config: Config, loop: asyncio.AbstractEventLoop, *, watch: bool) -> Ho
     return house
 
 
-def _fleet(config: Config, profile: Profile) -> Fleet:
+def _fleet(config: Config, profile: Profile, folder: Path | None) -> Fleet:
     """The nodes. What does not fit into memory is not used, and the rest works on."""
-    fleet = Fleet(profile, embeds=config.embeddings == "on")
+    ledger = Ledger(folder, profile) if folder else None
+    fleet = Fleet(profile, embeds=config.embeddings == "on", ledger=ledger)
     for runner, why in fleet.plan.over.items():
         log.warning("runner %s is not used: %s", runner, why)
     return fleet

@@ -161,6 +161,13 @@ def _each(rule: Callable[[str], str]) -> Callable[[tuple[str, ...]], tuple[str, 
     return every
 
 
+def _pattern(value: str) -> str:
+    clean = value.strip()
+    if clean and (not 2 <= len(clean) <= 60 or re.search(r"[\s\x00-\x1f\x7f]", clean)):
+        raise ValueError
+    return clean
+
+
 def _tag(value: str) -> str:
     clean = value.strip().removeprefix("#")
     if not clean or len(clean) > _ITEM_CHARS or re.search(r"[\s#,]", clean):
@@ -360,6 +367,12 @@ OPTIONS = (
     Option(
         "capture_heading", str, "Log", "The heading of the daily note under which captured words go.",
         "the text of a heading, 1 to 200 characters", _line(1, 200),
+    ),
+    Option(
+        "force_pattern", str, "#force_big",
+        "What forces the big model when it stands in your own words, even while its node is kept free for something"
+        " else. What notes say forces nothing.",
+        "one word of 2 to 60 characters; empty for none", _pattern,
     ),
     Option(
         "kinds", dict, {},

@@ -27,6 +27,7 @@ NAME_CHARS = 1024
 LEAST_BUDGET, MOST_BUDGET = 200, 200_000
 MOST_ITEMS = 32
 MOST_QUESTIONS, MOST_SEED = 10_000, 999_999_999
+MOST_DECISIONS = 1000
 
 _SERVING = ("host", "port", "uds")
 _CONDITION = re.compile(r"([^=!<>~]+)(!=|<=|>=|=|<|>|~)(.*)", re.DOTALL)
@@ -132,6 +133,9 @@ def parser() -> argparse.ArgumentParser:
         "plan-memory", "what each model takes of its node's memory, what fits together, and what would fit instead"
     )
     _add_json(memory, "print the plan as one JSON object, sizes in bytes")
+    _add_decisions(
+        add("decisions", "the latest choices of node and model, with their reasons; or make all of them again")
+    )
     _add_eval(add("eval", "how well contexts of this vault hold what they should, by questions it asks of itself"))
     config = add("config", "print the options in force, and where each comes from")
     _add_json(config, "print them as one JSON object")
@@ -218,6 +222,20 @@ def _add_eval(to: argparse.ArgumentParser) -> None:
     )
     to.add_argument("--rows", action="store_true", help="also tell, of each question, its notes and who found them")
     _add_json(to, "print the figures as one JSON object; a failure too")
+
+
+def _add_decisions(to: argparse.ArgumentParser) -> None:
+    to.add_argument(
+        "--limit",
+        type=_whole_number(1, MOST_DECISIONS),
+        metavar="N",
+        default=20,
+        help="so many at most, newest first (default: 20)",
+    )
+    to.add_argument(
+        "--replay", action="store_true", help="make every decision that is kept again and compare; 1 if one differs"
+    )
+    _add_json(to, "print them, with their inputs, as one JSON object; a failure too")
 
 
 def _add_edits(to: argparse.ArgumentParser) -> None:

@@ -29,7 +29,7 @@ _SPILL_BYTES = 16 << 20
 _FRAMING_BYTES = 2 << 20
 _PREFLIGHT = (
     (b"access-control-allow-methods", ", ".join(METHODS).encode()),
-    (b"access-control-allow-headers", b"authorization, content-type, last-event-id"),
+    (b"access-control-allow-headers", b"authorization, content-type, last-event-id, x-force-big"),
     (b"access-control-max-age", b"600"),
 )
 _ALWAYS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))

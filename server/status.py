@@ -1,20 +1,23 @@
 """How the service is: alive, ready, and what it works with; and the page that says that it runs."""
 
+import asyncio
 import base64
 import hashlib
 import time
 from dataclasses import asdict
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from inference.ledger import latest
 from server.api import Service, answer, service_of
 from server.config import Config
 from server.errors import Refusal
 from server.runs import ending
 from server.version import version
 
+MOST_DECISIONS = 1000
 _began = time.monotonic()
 
 _STYLE = """
@@ -106,6 +109,13 @@ async def nodes(request: Request) -> Response:
     return answer({"nodes": await _nodes(service)})
 
 
+@router.get("/v1/decisions")
+async def decisions(request: Request, limit: Annotated[int, Query(ge=1, le=MOST_DECISIONS)] = 50) -> Response:
+    """The latest decisions with their inputs, newest first."""
+    ledger = service_of(request).open_house().fleet.ledger
+    return answer({"decisions": await asyncio.to_thread(latest, ledger.folder, limit) if ledger else []})
+
+
 async def _nodes(service: Service) -> list[dict[str, Any]]:
     return [asdict(state) for state in await service.house.fleet.states()] if service.house else []
 
@@ -127,4 +137,5 @@ def settings(config: Config) -> dict[str, Any]:
         "language": config.language,
         "deadline_seconds": config.deadline_seconds,
         "capture_heading": config.capture_heading,
+        "force_pattern": config.force_pattern,
     }

@@ -65,6 +65,7 @@ class House:
     closed: bool = False
     vault: Any = None
     journal: Any = None
+    ledger: Any = None
 
     @property
     def fleet(self) -> "House":
@@ -193,6 +194,7 @@ def config(folder: Path, **changes: Any) -> Config:
         "private_folders": (),
         "trusted_nodes": (),
         "capture_heading": "Log",
+        "force_pattern": "#force_big",
         "origins": (),
         "sources": {},
     }

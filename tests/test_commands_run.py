@@ -20,6 +20,7 @@ from context.cache import open_cache
 from context.index import Index
 from context.vault import Vault, VaultOptions
 from inference.fleet import Fleet
+from inference.ledger import FILE, Ledger, replay
 from inference.node import (
     ContextTooLarge,
     InferenceError,
@@ -29,7 +30,7 @@ from inference.node import (
     OverBudget,
     UpstreamFault,
 )
-from inference.profile import load, with_url
+from inference.profile import NodeMemory, load, with_url
 from prompts import SHIPPED
 from tests.eventually import eventually
 from tests.houses import HANG, RUN, Nodes, Step, done, events, failed, house, profile, ran, usage
@@ -1035,3 +1036,108 @@ def test_a_scope_that_leaves_no_note_is_a_finding(sample: Vault) -> None:
     final = done(ran(house(sample), "orient", scope={"folder": "Nowhere", "where": {"status": "actve"}}))
     assert [(one["code"], one["weight"]) for one in final["findings"]] == [("nothing_in_scope", "notice")]
     assert "folder Nowhere" in final["findings"][0]["message"]
+
+
+# --- which model, and what is kept of why
+
+
+def decided(found: list[Event]) -> dict[str, Any]:
+    return dict(next(event.data["decision"] for event in found if event.name == "decided"))
+
+
+def test_the_force_pattern_counts_in_the_persons_own_words_only(tmp_path: Path) -> None:
+    text = VAULT["Projects/Quince.md"] + "\n#force_big quince now #force_big\n"
+    vault = open_vault(tmp_path, VAULT | {"Projects/Quince.md": text, "Daily/2025-09-13.md": "#force_big quince\n"})
+    known = {"abc": Earlier("quince #force_big", "Use #force_big.", "desk")}
+    of = house(vault)
+    said_elsewhere = {"note": "Quince", "selection": "#force_big quince", "follows": "abc"}
+    calm = decided(ran(of, "orient", known.get, text="what of the quince?", **said_elsewhere))
+    assert (calm["runner"], calm["rule"]) == ("small", "default")
+    for fields, rule in (
+        ({"text": "quince #force_big"}, "force:pattern"),
+        ({"text": "quince", "model": "Big"}, "force:model"),
+        ({"text": "quince", "force": True}, "force:header"),
+    ):
+        forced = decided(ran(of, "orient", **fields))
+        assert (forced["runner"], forced["rule"]) == ("large", rule)
+    own = house(vault, force_pattern="!!")
+    assert decided(ran(own, "orient", text="#force_big"))["rule"] == "default"
+    assert decided(ran(own, "orient", text="think !!"))["rule"] == "force:pattern"
+    assert decided(ran(house(vault, force_pattern=""), "orient", text="#force_big"))["rule"] == "default"
+
+
+def on_a_small_card() -> Any:
+    """A profile whose larger model does not fit."""
+    return profile(memory=NodeMemory(vram_gib=4.5))
+
+
+@pytest.mark.parametrize("command", SHIPPED)
+def test_a_tier_without_memory_leaves_the_vault_to_answer_where_it_can(vault: Vault, command: str) -> None:
+    nodes = Nodes()
+    found = ran(house(vault, nodes, on=on_a_small_card()), command, text="quince", tier="deep")
+    assert not nodes.chats
+    if command in SURVIVE:
+        final = done(found)
+        assert (final["decision"], final["degraded"]) == (None, ["model"])
+        assert final["findings"][0]["code"] == "over_budget"
+        assert final["answer"].strip()
+    else:
+        final = failed(found)
+        assert final["code"] == "over_budget"
+    assert "needs" in str(final) and "kos plan-memory" in str(final)  # noqa: PT018 - the numbers, and what to do
+    assert decided(ran(house(vault, on=on_a_small_card()), "orient", text="quince"))["runner"] == "small"
+
+
+def test_a_declared_stand_in_answers_and_says_so(vault: Vault) -> None:
+    soft = replace(on_a_small_card(), fail_soft=("large", "small"))
+    found = ran(house(vault, Nodes(), on=soft), "research", text="quince")
+    assert (decided(found)["runner"], decided(found)["degraded"]) == ("small", True)
+    final = done(found)
+    assert (final["answer"], final["degraded"]) == ("All is well.", ["tier"])
+    [told] = final["findings"]
+    assert (told["code"], told["weight"]) == ("stand_in", "notice")
+    assert "small is the first that fits of the fail-soft list" in told["message"]
+
+
+def test_words_are_kept_when_no_line_takes_them_in_time(vault: Vault) -> None:
+    async def test() -> None:
+        nodes = Nodes()
+        of = house(vault, nodes, on=profile(queue=0))
+        async with of.fleet._queues["desk"].place():
+            busy = failed(await events(of, "ask", text="quince"))
+            assert (busy["code"], busy["retry_after"] >= 1) == ("busy", True)
+            final = done(await events(of, "update", text="picked quinces", apply="capture"))
+        assert final["findings"][0]["code"] == "busy"
+        assert "picked quinces" in words_of(vault)
+        assert not nodes.chats
+
+    asyncio.run(test())
+
+
+def test_a_line_that_is_longer_than_the_deadline_takes_nobody(vault: Vault) -> None:
+    async def test() -> None:
+        of = house(vault, on=profile(queue=8), deadline_seconds=5)
+        async with of.fleet._queues["desk"].place():
+            busy = failed(await events(of, "ask", text="quince"))
+        assert busy["code"] == "busy"
+        assert "past the deadline of 5 s" in busy["message"]
+        assert 4 < busy["retry_after"] <= 5
+        assert done(await events(of, "ask", text="quince"))["degraded"] == []
+
+    asyncio.run(test())
+
+
+def test_nothing_of_words_and_notes_is_in_the_ledger(sample: Vault, tmp_path: Path) -> None:
+    async def test() -> None:
+        on = profile()
+        of = house(sample, on=on)
+        of.fleet.ledger = Ledger(tmp_path, on)
+        for command in SHIPPED:
+            await events(of, command, text="zebrafinch [[Momo]] and more", selection="zebrafinch", note="Momo")
+        await of.fleet.close()
+        text = (tmp_path / FILE).read_text()
+        assert text.count('"decision"') == len(SHIPPED)
+        assert not re.search(r"zebrafinch|momo", text, re.IGNORECASE)
+        assert replay(tmp_path).identical == len(SHIPPED)
+
+    asyncio.run(test())

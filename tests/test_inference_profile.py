@@ -128,7 +128,7 @@ def test_a_profile_is_read_whole() -> None:
 
 
 REFUSED = [
-    ("description = ", "descripton = ", ["descripton", "unknown", "description, embedding, nodes"]),
+    ("description = ", "descripton = ", ["descripton", "unknown", "description, embedding, fail_soft, nodes"]),
     ('kind = "ollama"', 'kind = "olama"', ["nodes.desk.kind", "'olama'", "ollama, openai"]),
     ('class = "local"', 'class = "here"', ["nodes.desk.class", "local, lan, cloud"]),
     ('class = "local"\n', "", ["nodes.desk.class is missing", "local, lan, cloud"]),
@@ -547,3 +547,52 @@ def test_trust_is_given_to_lan_nodes_by_name() -> None:
 )
 def test_a_model_s_name_without_a_tag_means_latest(one: str, other: str, same: bool) -> None:
     assert same_model(one, other) is same
+
+
+# --- what the policy goes by
+
+PRICED = """
+role = "cloud"
+mode_url = "http://10.0.0.2:18000/"
+price_in = 2
+price_out = 10.5
+request_cap = 0.1
+daily_cap = 1
+"""
+
+
+def test_roles_modes_prices_and_the_fail_soft_list_are_read() -> None:
+    text = WHOLE.replace('class = "lan"', 'class = "cloud"').replace("trusted = true\n", PRICED)
+    text = text.replace('description = "a test"', 'description = "a test"\nfail_soft = ["small", "large"]')
+    profile = parse(text.replace("[tiers]", '[tiers]\nbig = ["large"]'), "mine")
+    rack = profile.nodes["rack"]
+    assert (rack.role, rack.mode_url) == ("cloud", "http://10.0.0.2:18000")
+    assert (rack.price_in, rack.price_out, rack.request_cap, rack.daily_cap) == (2.0, 10.5, 0.1, 1.0)
+    assert profile.fail_soft == ("small", "large")
+    assert profile.tiers["big"] == ("large",)
+    desk = profile.nodes["desk"]
+    assert (desk.role, desk.mode_url, desk.price_in, desk.daily_cap) == ("primary", "", 0.0, 0.0)
+    assert parse(WHOLE, "mine").fail_soft == ()
+
+
+@pytest.mark.parametrize(
+    ("new", "said"),
+    [
+        ('role = "boss"', "nodes.rack.role is 'boss'; allowed: primary, backup, burst, cloud, human-only"),
+        ('role = "cloud"', "nodes.rack.role is cloud, and the class is not; allowed: burst"),
+        ('mode_url = "10.0.0.2:18000"', "nodes.rack.mode_url takes an address such as"),
+        ("price_in = -1", "nodes.rack.price_in is -1; allowed: 0 to"),
+        ("daily_cap = 1", "nodes.rack.daily_cap counts nothing without price_in and price_out"),
+        ("request_cap = 1", "nodes.rack.request_cap counts nothing without"),
+    ],
+)
+def test_what_the_policy_could_not_go_by_is_refused(new: str, said: str) -> None:
+    with pytest.raises(ProfileError) as caught:
+        parse(WHOLE.replace("trusted = true\n", f"trusted = true\n{new}\n"), "mine")
+    assert said in str(caught.value)
+
+
+def test_a_fail_soft_list_names_runners() -> None:
+    for names, said in (('["x"]', "fail_soft names 'x'; allowed: small, large"), ('["small", "small"]', "twice")):
+        with pytest.raises(ProfileError, match=re.escape(said)):
+            parse(WHOLE.replace('description = "a test"', f"fail_soft = {names}"), "mine")

@@ -257,3 +257,32 @@ def test_never_more_run_than_allowed_and_none_is_lost_in_any_disorder(seed: int)
         assert queue.running == parallel, "every slot came back"
 
     run(test)
+
+
+def test_it_tells_when_one_that_comes_now_is_likely_to_run() -> None:
+    async def test() -> None:
+        now = [100.0]
+        queue = NodeQueue(2, 3, clock=lambda: now[0])
+        assert (queue.eta(), queue.full) == (0.0, False)
+        first = Visit(queue)
+        await settle()
+        assert queue.eta() == 0.0, "one slot is free"
+        now[0] += 4
+        visits = [first, Visit(queue)]
+        await settle()
+        assert queue.eta() == 6.0, "the first guess is ten seconds, and four of them are over"
+        etas = []
+        for _ in range(3):
+            visits.append(Visit(queue))
+            await settle()
+            etas.append(queue.eta())
+        assert etas == [10.0, 16.0, 20.0], "places come free at 6, 10, 16, 20"
+        assert queue.full
+        now[0] += 60
+        assert queue.eta() == 10.0, "one that lasts longer than most may be done at any moment"
+        for visit in visits:
+            visit.go.set()
+            await settle()
+        assert (queue.eta(), queue.full) == (0.0, False)
+
+    run(test)

@@ -18,6 +18,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from commands.events import FINAL, Event
+from inference.fleet import Fleet
+from inference.ledger import Ledger
+from inference.policy import Wanted
+from inference.profile import load
 from prompts import SHIPPED
 from server import api, status
 from server.app import create_app
@@ -154,6 +158,39 @@ def test_every_field_reaches_the_command_but_those_of_the_edge(tmp_path: Path) -
     assert vars(house.calls[1].request) == {"text": "", "dry_run": False, "fresh": False}
     ask(app, "POST", "/ask", b"")
     assert vars(house.calls[2].request) == {"text": "", "dry_run": False, "fresh": False}
+
+
+@pytest.mark.parametrize(("said", "forced"), [("true", True), (" TRUE ", True), ("false", False), (None, False)])
+def test_the_header_forces_the_big_model(tmp_path: Path, said: str | None, forced: bool) -> None:
+    house = House()
+    headers = {} if said is None else {"X-Force-Big": said}
+    assert ask(make(tmp_path, house), "POST", "/ask", {"text": "x"}, headers).status == 200
+    assert getattr(house.calls[0].request, "force", False) is forced
+
+
+def test_the_header_says_true_or_false_and_no_body_says_it(tmp_path: Path) -> None:
+    house = House()
+    app = make(tmp_path, house)
+    assert ask(app, "POST", "/ask", {"text": "x"}, {"X-Force-Big": "yes"}).error["code"] == "invalid"
+    assert ask(app, "POST", "/ask", {"text": "x", "force": True}).error["code"] == "invalid"
+    assert not house.calls
+
+
+def test_decisions_are_told_newest_first(tmp_path: Path) -> None:
+    house = House()
+    app = make(tmp_path, house)
+    assert ask(app, "GET", "/v1/decisions").json == {"decisions": []}
+    profile = load("rtx3080")
+    house.ledger = Ledger(tmp_path, profile)
+    fleet = Fleet(profile, ledger=house.ledger)
+    for command in ("orient", "plan", "research"):
+        fleet.decide(Wanted(command), "fast")
+    found = ask(app, "GET", "/v1/decisions?limit=2").json["decisions"]
+    assert [entry["inputs"]["wanted"]["command"] for entry in found] == ["research", "plan"]
+    assert found[0]["decision"]["model"] == "qwen3:8b"
+    assert len(ask(app, "GET", "/v1/decisions").json["decisions"]) == 3
+    for limit in ("0", "1001", "x"):
+        assert ask(app, "GET", f"/v1/decisions?limit={limit}").error["code"] == "invalid"
 
 
 def test_a_failed_run_is_an_error_with_its_id(tmp_path: Path) -> None:

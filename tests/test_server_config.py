@@ -49,6 +49,7 @@ GOOD: dict[str, tuple[Any, str, Any]] = {
     "trusted_nodes": ("attic", '["attic"]', ("attic",)),
     "kinds": ({"dish": {"folder": "D/"}}, '{dish = {folder = "D/"}}', {"dish": {"folder": "D"}}),
     "capture_heading": ("Log", '"Log"', "Log"),
+    "force_pattern": ("!!big", '" !!big "', "!!big"),
     "origins": ("https://n.example", '["https://n.example"]', ("https://n.example",)),
 }
 # Values that are not allowed, likewise; "" for an option that only the file sets.
@@ -73,6 +74,7 @@ BAD: dict[str, list[tuple[str, str]]] = {
     "trusted_nodes": [("", '[""]'), ("", '["x\\ny"]')],
     "kinds": [("", '"project"'), ("", "3")],
     "capture_heading": [("", '" "'), ("", '""')],
+    "force_pattern": [("", '"a b"'), ("", '"#"'), ("", "3")],
     "origins": [("", '["https://n.example/"]'), ("", '["*"]'), ("", '["HTTPS://N"]'), ("", "[1]")],
 }
 

@@ -107,7 +107,7 @@ def test_when_all_is_well(tmp_path: Path) -> None:
         names = [check["name"] for check in ran.json["checks"]]
         assert names == [
             *("python", "packages", "full text", "prompts", "configuration", "time zone", "token", "state folder"),
-            *("vault", "index", "cache", "service", "profile", "node local", "model", "model", "model"),
+            *("vault", "index", "cache", "service", "decisions", "profile", "node local", "model", "model", "model"),
             *("memory", "memory", "memory", "memory"),
         ]
         assert [check["found"] for check in ran.json["checks"][-7:]] == [
@@ -380,7 +380,7 @@ quantisation = "Q4_K_M"
 num_ctx = 8192
 answer_tokens = 512
 keep_alive = -1
-[runners.big]
+[runners.wide]
 node = "desk"
 model = "codellama:13b"
 quantisation = "Q4_K_M"
@@ -402,18 +402,18 @@ answer_tokens = 512
 [tiers]
 fast = ["small"]
 balanced = ["twin"]
-deep = ["big"]
+deep = ["wide"]
 """
 
 
 def test_a_profile_that_does_not_fit_its_card(tmp_path: Path) -> None:
     write(tmp_path, {"own.toml": OVER})
     every = list(checks(lambda: with_options(tmp_path, profile=str(tmp_path / "own.toml"), ollama_url="")))
-    small, twin, big, slow, strange, whole = (check for check in every if check.name == "memory")
+    small, twin, wide, slow, strange, whole = (check for check in every if check.name == "memory")
     assert (small.status, twin.status) == ("ok", "ok")
-    assert big.status == "broken"
-    assert big.found.startswith("codellama:13b for deep is not used: needs 20.")
-    assert big.fix.startswith("What fits: num_ctx = ") or big.fix.startswith("Nothing smaller of it fits")
+    assert wide.status == "broken"
+    assert wide.found.startswith("codellama:13b for deep is not used: needs 20.")
+    assert wide.fix.startswith("What fits: num_ctx = ") or wide.fix.startswith("Nothing smaller of it fits")
     assert slow.status == "ok"
     assert "in the CPU's memory, as declared" in slow.found
     assert strange.status == "warning"

@@ -51,7 +51,7 @@ def test_what_does_not_fit_is_told_and_the_exit_code_says_so(tmp_path: Path) -> 
     ran = person.run("plan-memory", "--profile", str(tmp_path / "own.toml"), "--ollama-url", "")
     assert ran.code == 4
     assert "It does not answer: planned with what is known of such models." in ran.out
-    assert "big: needs 20." in ran.out
+    assert "wide: needs 20." in ran.out
     assert "slow: needs" in ran.out
     assert "Nothing smaller of it fits: take another model" in ran.out
     assert "strange: nothing is known of unheard:3b" in ran.out
@@ -89,7 +89,7 @@ def test_the_service_starts_without_what_does_not_fit_and_its_status_has_the_pla
                 assert verdicts == {
                     "small": "fits",
                     "twin": "fits",
-                    "big": "over",
+                    "wide": "over",
                     "slow": "fits",
                     "strange": "unknown",
                 }

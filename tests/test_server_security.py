@@ -255,7 +255,7 @@ def test_a_preflight_lists_what_is_needed_and_no_more(service: Live, path: str) 
     assert {name: value for name, value in reply.headers.items() if name.startswith("access-control")} == {
         "access-control-allow-origin": "app://obsidian.md",
         "access-control-allow-methods": "get, post, put, delete",
-        "access-control-allow-headers": "authorization, content-type, last-event-id",
+        "access-control-allow-headers": "authorization, content-type, last-event-id, x-force-big",
         "access-control-expose-headers": "retry-after",
         "access-control-max-age": "600",
     }

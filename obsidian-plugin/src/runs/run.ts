@@ -160,6 +160,7 @@ function doneWords(record: RunRecord): string {
 
 const DEGRADED: Record<string, string> = {
 	model: "No model answered: this is from your notes alone.",
+	tier: "Another model than the command asks for answered.",
 	routing: "No model chose the projects: only those your words name were filed.",
 	context: "The model read less than was sent: a part of the notes is missing in this answer.",
 	embeddings: "Your notes were searched by words alone: what your question means was not told in time.",
