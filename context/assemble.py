@@ -216,12 +216,12 @@ class _Taken:
             if around is not None:
                 chosen[chosen.index(around)] = _with_reason(around, passage)
                 continue
+            taken = self._fitting(candidate, chosen, room)
+            if taken is None:  # first: what has no room need not be compared
+                left.append(candidate)
+                continue
             if passage.lane in self._once and self._is_repeated(candidate):
                 self.repeated.append(candidate)
-                continue
-            taken = self._fitting(candidate, chosen, room)
-            if taken is None:
-                left.append(candidate)
                 continue
             whole, parts = taken
             for one in parts:

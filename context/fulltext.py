@@ -25,6 +25,10 @@ _LONGEST_WORD = 80
 _GAP = f" {'x' * _LONGEST_WORD} "
 # How much a word says that fits by its stem, and in its exact form; and two words side by side.
 _STEM, _EXACT, _PAIR = 0.5, 0.5, 0.15
+# Answers to `holding` that are kept until something changes: the same names are asked for again and again.
+_MOST_HELD = 4096
+# Two words side by side that each stand in more chunks than this say little, and would take most of a search.
+_COMMON = 1500
 # What every chunk has.
 _EVERY = "chunk"
 # So many words may stand between two that belong together.
@@ -109,6 +113,7 @@ class FullText:
             self._index.register_tokenizer("bare", _BARE)
             self._index.config_reader("manual")
             self._searcher = self._index.searcher()
+        self._held: dict[tuple[str, int, bool], list[int]] = {}
 
     def add(self, note: int, chunks: Iterable[tuple[int, Chunk]], *, whole_vault: bool = False) -> None:
         """Add the chunks of a note, by their numbers; nothing is found until `commit`.
@@ -155,8 +160,7 @@ class FullText:
                 if rest:
                     self._writer.wait_merging_threads()
                     self._writer = None
-            self._index.reload()
-            self._searcher = self._index.searcher()
+            self._seen()
 
     def reload(self) -> None:
         """See what other processes made last.
@@ -165,8 +169,7 @@ class FullText:
             FullTextError: see there.
         """
         with self._lock, _told():
-            self._index.reload()
-            self._searcher = self._index.searcher()
+            self._seen()
 
     def rollback(self) -> None:
         """Forget what was added and dropped since the last `commit`."""
@@ -197,10 +200,18 @@ class FullText:
 
     def holding(self, phrase: str, limit: int, *, stemmed: bool = False) -> list[int]:
         """The numbers of chunks that hold these words, or others of their stems, side by side; at most `limit`."""
+        asked = phrase, limit, stemmed
+        if (known := self._held.get(asked)) is not None:
+            return known
         with _told():
+            held = self._held
             field, tokens = ("stem", _stemmed(spaced(phrase))) if stemmed else ("exact", _bare(spaced(phrase)))
             query = self._phrase(field, tokens, 0)
-            return [number for number, _ in self._found(query, limit)] if query is not None else []
+            found = [number for number, _ in self._found(query, limit)] if query is not None else []
+            if len(held) >= _MOST_HELD:
+                held.clear()
+            held[asked] = found
+            return found
 
     def frequency(self, word: str) -> int:
         """In how many chunks a word stands, at most; of several words the rarest counts."""
@@ -223,6 +234,11 @@ class FullText:
         """Let go of the writer. What was not committed is lost."""
         with self._lock:
             self._writer = None
+
+    def _seen(self) -> None:
+        self._index.reload()
+        self._searcher = self._index.searcher()
+        self._held = {}  # last: what is found meanwhile with the searcher before must not stay
 
     def _writing(self, heap: int = _HEAP_BYTES, threads: int = 1) -> tantivy.IndexWriter:
         if self._writer is None:
@@ -247,6 +263,8 @@ class FullText:
     def _pairs(self, asked: Asked) -> Iterator[Query]:
         for pair in asked.pairs:
             tokens = [token for word in pair for token in _stemmed(word)]
+            if min((self._searcher.doc_freq("stem", token) for token in tokens), default=0) > _COMMON:
+                continue
             query = self._phrase("stem", tokens, _SLOP)
             if query is not None:
                 yield Query.boost_query(query, _PAIR)

@@ -43,7 +43,7 @@ _NAMED, _NAMED_OWN = 0.7, 0.3
 # fits best. A note with more links says nothing by each.
 _EMBEDDED, _NEAR, _MOST_LINKING = 0.95, 0.7, 40
 # A scope of more notes is looked through afterwards.
-_MOST_INSIDE = 2000
+_MOST_INSIDE = 20_000
 
 # A question that asks for notes, not for what stands in one.
 _FOR_NOTES = re.compile(

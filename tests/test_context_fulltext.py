@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from context import fulltext
 from context.chunk import Chunk
 from context.fulltext import FullText, FullTextError
 from context.words import asked
@@ -58,6 +59,28 @@ def test_nothing_is_found_before_it_is_committed_nor_after_it_was_dropped(tmp_pa
     words.rollback()
     words.commit()
     assert numbers(words, "quince") == [30]
+
+
+def test_what_holds_a_phrase_is_asked_anew_after_each_change(tmp_path: Path) -> None:
+    words = filled(tmp_path / "w", NOTES)
+    assert words.holding("Kris Benson", 5) == [20]
+    words.add(3, [(30, chunk("Kris Benson again."))])
+    words.drop([2])
+    assert words.holding("Kris Benson", 5) == [20]
+    words.commit()
+    assert words.holding("Kris Benson", 5) == [30]
+    assert words.holding("kris", 5, stemmed=True) == [30]
+
+
+def test_common_words_side_by_side_count_no_more_than_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    notes = [(1, [(1, chunk("pale moon over the tower"))]), (2, [(2, chunk("moon tower over the pale"))])]
+    words = filled(None, [*notes, *((n, [(n, chunk("something of else"))]) for n in range(3, 9))])
+    (first, best), (second, less) = words.search(asked("pale moon"), 2)
+    assert (first, second) == (1, 2)
+    assert best > less
+    monkeypatch.setattr(fulltext, "_COMMON", 1)
+    (_, best), (_, less) = words.search(asked("pale moon"), 2)
+    assert best == pytest.approx(less)
 
 
 def test_it_lasts_until_begun_anew(tmp_path: Path) -> None:
