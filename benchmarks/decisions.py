@@ -13,9 +13,10 @@ from random import Random
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from inference.decision import Decision, Known, NodeView, Wanted  # noqa: E402
 from inference.ledger import Inputs, Ledger, replay  # noqa: E402 - the path must be set first
 from inference.node import InferenceError  # noqa: E402
-from inference.policy import Decision, Known, NodeView, Wanted, decide  # noqa: E402
+from inference.policy import decide  # noqa: E402
 from inference.profile import ROLES, TIERS, NodeConfig, Profile, RunnerProfile  # noqa: E402
 
 NODES, RULES, DECISIONS = 10, 50, 10_000

@@ -43,6 +43,7 @@ from context.cache import digest
 from context.calendar import WEEKDAYS, Calendar, CalendarError, calendar
 from context.query import scope, select
 from context.vault import NoteGoneError, Snapshot
+from inference.decision import Decision, Wanted
 from inference.node import (
     ContextTooLarge,
     DeadlineExceeded,
@@ -56,7 +57,7 @@ from inference.node import (
     UpstreamFault,
     Usage,
 )
-from inference.policy import BIG, Decision, Wanted, decide, forced
+from inference.policy import BIG, decide, forced
 from prompts import Prompt
 
 # What a chat template adds around two messages, in tokens; generous for every template known.

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from inference.decision import Decision, Known, NodeView, Wanted
 from inference.embedding import Vector, embedded
 from inference.ledger import Inputs, Ledger
 from inference.model import ModelFacts
@@ -26,7 +27,7 @@ from inference.node import (
     Usage,
 )
 from inference.plan import Plan, make_plan
-from inference.policy import Decision, Known, NodeView, Wanted, decide, most_cost
+from inference.policy import decide, most_cost
 from inference.profile import NodeConfig, Profile, RunnerProfile, same_model
 from inference.schedule import NodeQueue
 

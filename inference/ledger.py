@@ -20,8 +20,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from inference.decision import Decision, Known, NodeView, Wanted
 from inference.node import InferenceError
-from inference.policy import Decision, Known, NodeView, Wanted, decide, most_cost
+from inference.policy import decide, most_cost
 from inference.profile import NodeConfig, Profile, RunnerProfile
 
 SCHEMA = 1

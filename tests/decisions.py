@@ -3,8 +3,8 @@
 from dataclasses import replace
 from random import Random
 
+from inference.decision import Known, NodeView, Wanted
 from inference.ledger import Inputs
-from inference.policy import Known, NodeView, Wanted
 from inference.profile import ROLES, NodeConfig, Profile, RunnerProfile
 
 NODES = {

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from inference.decision import Wanted
 from inference.embedding import embedded, shortened, vectors_of
 from inference.fleet import Fleet
 from inference.model import ModelFacts
@@ -30,7 +31,6 @@ from inference.node import (
 )
 from inference.ollama import OllamaNode
 from inference.openai import OpenAINode
-from inference.policy import Wanted
 from inference.profile import EmbeddingModel, NodeConfig, Profile, RunnerProfile, load, with_url
 from inference.wire import Patience
 from tests.eventually import AT_ONCE, eventually

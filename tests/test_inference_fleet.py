@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from inference.decision import Wanted
 from inference.fleet import Fleet, make_node
 from inference.model import ModelFacts
 from inference.node import (
@@ -28,7 +29,6 @@ from inference.node import (
 )
 from inference.ollama import OllamaNode
 from inference.openai import OpenAINode
-from inference.policy import Wanted
 from inference.profile import EmbeddingModel, NodeConfig, Profile, RunnerProfile, load, with_url
 from tests.eventually import AT_ONCE, eventually
 from tests.ollama_api import Double

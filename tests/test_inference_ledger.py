@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 
 from inference import ledger as module
+from inference.decision import Decision, Known, NodeView, Wanted
 from inference.fleet import Fleet
 from inference.ledger import FILE, KEPT, Inputs, Ledger, latest, replay
 from inference.node import InferenceError, NodeUnavailable, NothingFits
-from inference.policy import Decision, Known, NodeView, Wanted, decide, most_cost
+from inference.policy import decide, most_cost
 from inference.profile import Profile, load
 from tests.decisions import NODES, RUNNERS, inputs_of, profile_of
 from tests.houses import Nodes

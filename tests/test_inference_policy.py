@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from inference.decision import Decision, Known, NodeView, Wanted
 from inference.node import ContextTooLarge, InferenceError, NodeBusy, NodeUnavailable, NothingFits, OverBudget
-from inference.policy import MODE_SECONDS, Decision, Known, NodeView, Wanted, decide, forced, most_cost
+from inference.policy import MODE_SECONDS, decide, forced, most_cost
 from inference.profile import NodeConfig, Profile, RunnerProfile, load
 from tests.decisions import inputs_of, profile_of
 

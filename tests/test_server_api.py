@@ -18,9 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from commands.events import FINAL, Event
+from inference.decision import Wanted
 from inference.fleet import Fleet
 from inference.ledger import Ledger
-from inference.policy import Wanted
 from inference.profile import load
 from prompts import SHIPPED
 from server import api, status
