@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cached_property, lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from commands.survey import Survey, heading_at, is_template, survey, unwell
 from context.assemble import Passage
 from context.calendar import Calendar
+from context.dates import spans
 from context.fit import Fit
 from context.index import Hit
 from context.maps import Member, Step, walk
@@ -37,6 +39,7 @@ _WHOLE_TOKENS, _WHOLE_SHARE = 400, 5
 # What one lane reads at most: more could not be sent, and each costs a file.
 _MOST_NOTES = 40
 _MOST_TASKS = 60
+_WEEK = timedelta(7)
 _MOST_HITS = 80
 _MOST_MAPS = 4
 # The walk over maps: so many notes and so far outward; a map in a map in a map is three steps away.
@@ -238,7 +241,12 @@ def _projects(g: Gathering) -> Iterator[Passage]:
 
 
 def _tasks(g: Gathering) -> Iterator[Passage]:
-    for place, due in enumerate(g.survey.tasks[:_MOST_TASKS]):
+    """Open tasks by day, those of the days that the person names before the others."""
+    named = [(span.first, span.last) for span in spans(g.text, g.calendar.today)]
+    # "Friday" alone is the one that was; of tasks, the one that comes is meant as well.
+    named += [(day + _WEEK, day + _WEEK) for day, last in named if day == last and g.calendar.today - day < _WEEK]
+    ranked = sorted(g.survey.tasks, key=lambda due: not any(first <= due.day <= last for first, last in named))
+    for place, due in enumerate(ranked[:_MOST_TASKS]):
         read = g.read(due.note.path)
         if read is None or read[0].digest != due.note.digest:
             continue  # its offsets are of an older text; the next run sees the new one

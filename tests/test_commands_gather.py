@@ -150,6 +150,17 @@ def test_tasks_that_are_due_are_quoted_with_their_heading(tmp_path: Path) -> Non
     assert {one.heading for one in passages} == {"Work > Soon"}
 
 
+def test_tasks_of_a_day_that_is_named_come_first(tmp_path: Path) -> None:
+    days = ("2025-09-01", "2025-09-14", "2025-09-19", "2025-09-20")
+    vault = open_vault(tmp_path, {"Work.md": "".join(f"- [ ] of {day} 📅 {day}\n" for day in days)})
+    assert [one.text[9:19] for one in found("tasks", vault, text="What falls due on Friday?")] == [
+        "2025-09-19",
+        "2025-09-01",
+        "2025-09-14",
+        "2025-09-20",
+    ]
+
+
 def test_a_task_of_a_note_that_changed_meanwhile_is_not_quoted_from_the_wrong_place(tmp_path: Path) -> None:
     vault = open_vault(tmp_path, {"Work.md": "- [ ] late 📅 2025-09-01\n"})
     write(tmp_path, {"Work.md": "Something else entirely stands here now.\n"})
