@@ -290,15 +290,20 @@ def _search(g: Gathering) -> Iterator[Passage]:
 
 
 def _named(g: Gathering) -> Iterator[Passage]:
-    """What the person names outright: a few notes whole, of many the chunks that fit best."""
+    """What the person names outright: a few notes whole; of many the chunks that fit best, then how others begin."""
     for turn, (paths, why) in enumerate(named(g.snapshot, g.notes, g.text, g.calendar.today)):
         if len(paths) <= _FEW_NAMED:
             for place, path in enumerate(paths):
                 for index, (note, text, piece) in enumerate(g.pieces(path, properties=True)):
                     yield _passage(note, text, piece, "search", 10_000 - turn * 100 - place - index / 100, why)
             continue
-        for place, hit in enumerate(g.vault.search(asking(g.text), _MOST_NAMED, paths)):
+        hits = g.vault.search(asking(g.text), _MOST_NAMED, paths)
+        for place, hit in enumerate(hits):
             for note, text, piece in _found(g, hit, frozenset()):
+                yield _passage(note, text, piece, "search", 2.0 - place / 100, why)
+        rest = [path for path in paths if path not in {hit.path for hit in hits}][: _MOST_NAMED - len(hits)]
+        for place, path in enumerate(rest, len(hits)):
+            for note, text, piece in islice(g.pieces(path, properties=True), 1):
                 yield _passage(note, text, piece, "search", 2.0 - place / 100, why)
 
 

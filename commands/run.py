@@ -988,6 +988,11 @@ async def build_context(house: House, request: Request) -> dict[str, Any]:
     if given is None:
         selected = await asyncio.to_thread(_built, house, wanted)
         findings, cached = _out_of_scope(request, selected), selected.cached
+        if selected.gathering.is_missing_likeness:
+            hint = "Ask again in a moment; `kos doctor` tells what is wrong with the model for embeddings."
+            findings.append(
+                _notice("words_alone", "the question could not be embedded: words alone were looked for", hint)
+            )
         given = selected.context, selected.receipt
     else:
         house.rates.count("context", hit=True)

@@ -161,7 +161,7 @@ class Vectors:
         self._swept = False
         self._revision = 0
         self._nonce = secrets.token_hex(4)
-        self._last_fault = ""
+        self._last_fault = self._unkept = ""  # of the embedder, until it answers again; and of the file
         self._asked: OrderedDict[str, Future[list[list[float]]]] = OrderedDict()
         self._asking = threading.Lock()
         self._breaker = Breaker(_QUIET_SECONDS)
@@ -213,7 +213,7 @@ class Vectors:
             "notes": {"embedded": matrix.whole if matrix else 0, "total": total},
             "chunks": {"embedded": matrix.rows - matrix.left if matrix else 0, "known": matrix.rows if matrix else 0},
             "bytes": matrix.nbytes if matrix else 0,
-            "last_fault": self._last_fault,
+            "last_fault": self._last_fault or self._unkept,
         }
 
     def _state(self) -> str:
@@ -260,6 +260,12 @@ class Vectors:
         """A question was embedded, in time or not: the next one may be asked."""
         if not _has_failed(future):
             self._breaker.success()
+            self._is_back()
+
+    def _is_back(self) -> None:
+        """The embedder has answered: what was wrong before is over, but for texts that it refused."""
+        if not self._refused:
+            self._last_fault = ""
 
     # --- the thread
 
@@ -513,6 +519,7 @@ class Vectors:
         if self._matrix is not None and any(len(one) != self._matrix.width for one in found):
             raise Foreign("the embedder is another one by now")
         self._pause, self._refusals = 0.0, 0
+        self._is_back()
         return found
 
     def _keep(self, vectors: Mapping[bytes, Floats]) -> None:
@@ -526,10 +533,11 @@ class Vectors:
         try:
             if self._file is not None:
                 work(self._file)
+                self._unkept = ""
         except sqlite3.DatabaseError as error:
             if is_damage(error):
                 raise
-            self._last_fault = f"vectors cannot be kept ({getattr(error, 'sqlite_errorname', 'SQLITE_ERROR')})"
+            self._unkept = f"vectors cannot be kept ({getattr(error, 'sqlite_errorname', 'SQLITE_ERROR')})"
 
     def _sweep(self) -> bool:
         """Forget what no note needs any more, once nothing has changed for a while; never means that there is more."""

@@ -56,6 +56,8 @@ _CAPITAL = r"[^\W\d_a-z]\w*(?:[’'.-]\w+)*"
 _SMALL = r"(?: (?:of|de|the|la|von|van|der|du|and|el|al|bin|ibn|di|da|le|d'))"
 _PROPER = re.compile(rf"\b{_CAPITAL}(?:{_SMALL}{{0,2}} {_CAPITAL})*")
 _MOST_PROPER = 6
+# A letter alone is an initial or a key.
+_LEAST_PROPER = 2
 
 
 def search(
@@ -354,5 +356,6 @@ def _proper(text: str) -> Iterator[str]:
             words.pop(0)
         while words and words[-1] in STOP_WORDS:
             words.pop()
-        if 0 < len(words) <= _MOST_PROPER:
-            yield " ".join(words)
+        name = " ".join(words)
+        if len(words) <= _MOST_PROPER and len(name) >= _LEAST_PROPER:
+            yield name

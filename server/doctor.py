@@ -427,8 +427,8 @@ def _embeddings(config: Config) -> Checks:
         return
     notes = told["notes"]
     found = f"{told['model']}: {notes['embedded']} of {notes['total']} notes, {told['state']}"
-    if told["last_fault"] and told["state"] != "ready":
-        fix = "Until then search goes by words alone, and says so."
+    if told["last_fault"]:
+        fix = "Until that is mended search goes by words alone, and says so."
         yield Check("embeddings", "warning", f"{found}; {told['last_fault']}", fix)
     else:
         yield Check("embeddings", "ok", found)

@@ -78,7 +78,10 @@ def _print(screen: "Screen", profile: "Profile", plan: Plan, away: list[str]) ->
                 f"{name}: its memory is not planned; the profile says nothing of it ([nodes.{name}.memory]).\n"
             )
     if plan.disabled:
-        screen.write(f"Disabled: {', '.join(plan.disabled)}. The other tiers work.\n")
+        others = (
+            "The other tiers work." if set(profile.tiers) - set(plan.disabled) else "Commands go by the vault alone."
+        )
+        screen.write(f"Disabled: {', '.join(plan.disabled)}. {others}\n")
 
 
 def _row(seat: Seat) -> tuple[str, ...]:

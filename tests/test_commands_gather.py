@@ -341,6 +341,14 @@ def test_what_only_the_place_in_a_map_tells_is_found(tmp_path: Path) -> None:
 # --- search
 
 
+def test_days_that_are_named_are_there_though_no_word_fits(tmp_path: Path) -> None:
+    vault = open_vault(tmp_path, DAILY | {f"Daily/2025-09-{day:02}.md": f"Walked {day} miles." for day in range(1, 15)})
+    for words in ("letzte Woche", "先週", "last week"):
+        passages = found("search", vault, text=words)
+        assert paths(passages)[:7] == [f"Daily/2025-09-{day:02}.md" for day in range(7, 0, -1)], words
+        assert passages[0].text == "Walked 7 miles."
+
+
 def test_search_finds_what_fits_and_what_is_named(tmp_path: Path) -> None:
     files = MAPS | {"Names.md": "---\naliases: [Eve]\n---\nNothing fits here."}
     vault = open_vault(tmp_path, files)

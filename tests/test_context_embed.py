@@ -490,6 +490,7 @@ def test_a_question_that_is_not_embedded_in_time_is_not_waited_for_and_there_the
         until(lambda: found.like("plums", vault.snapshot.notes) is not None)
         assert words.questions == ["plums"]
         assert found.like("another", vault.snapshot.notes) is not None, "it answers again"
+        assert found.status()["last_fault"] == "", "what is over is not told"
 
 
 def test_a_question_is_embedded_once(vault: Vault) -> None:

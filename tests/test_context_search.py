@@ -119,6 +119,13 @@ def test_a_name_without_a_note_leads_to_others_that_speak_of_it(films: Vault) ->
     assert (tram.via, tram.why) == ("Blue Boat.md", "speaks of rita moss")
 
 
+def test_a_letter_alone_is_no_name(tmp_path: Path) -> None:
+    files = {f"{n}.md": f"Filler {n} of many." for n in range(40)}
+    files |= {"Keys.md": "The marmot uses J to move.", "Table.md": "Press J or K."}
+    hits = search(open_vault(tmp_path, files), "marmot")
+    assert [hit.path for hit in hits] == ["Keys.md"]
+
+
 def test_a_title_leads_to_its_note_though_no_word_of_the_question_stands_there(films: Vault) -> None:
     question = "Where was the director of Red Door from?"
     assert "Anna Quill.md" not in [hit.path for hit in films.search(asked(question), 60)]

@@ -151,6 +151,22 @@ def test_a_question_whose_vector_does_not_come_is_answered_without_and_says_so(t
     asyncio.run(test())
 
 
+def test_a_context_for_which_the_question_was_not_embedded_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test() -> None:
+        write(tmp_path / "vault", NOTES)
+        async with double(models=MODELS) as ollama, opened(tmp_path, ollama) as house:
+            await filled(house)
+            assert (await build_context(house, Request(text="plums")))["findings"] == []
+            monkeypatch.setattr(type(house.vectors), "like", lambda *_: None)
+            found = await build_context(house, Request(text="diesel"))
+            assert [one["code"] for one in found["findings"]] == ["words_alone"]
+            assert [one["path"] for one in found["passages"]] == ["Engine.md"]
+
+    asyncio.run(test())
+
+
 def test_a_context_made_with_fewer_vectors_is_not_given_again(tmp_path: Path) -> None:
     async def test() -> None:
         write(tmp_path / "vault", NOTES)
