@@ -244,7 +244,8 @@ def _tasks(g: Gathering) -> Iterator[Passage]:
     """Open tasks by day, those of the days that the person names before the others."""
     named = [(span.first, span.last) for span in spans(g.text, g.calendar.today)]
     # "Friday" alone is the one that was; of tasks, the one that comes is meant as well.
-    named += [(day + _WEEK, day + _WEEK) for day, last in named if day == last and g.calendar.today - day < _WEEK]
+    gone = (day for day, last in named if day == last and timedelta(0) < g.calendar.today - day < _WEEK)
+    named += [(day + _WEEK, day + _WEEK) for day in tuple(gone)]
     ranked = sorted(g.survey.tasks, key=lambda due: not any(first <= due.day <= last for first, last in named))
     for place, due in enumerate(ranked[:_MOST_TASKS]):
         read = g.read(due.note.path)
@@ -301,7 +302,8 @@ def _named(g: Gathering) -> Iterator[Passage]:
         for place, hit in enumerate(hits):
             for note, text, piece in _found(g, hit, frozenset()):
                 yield _passage(note, text, piece, "search", 2.0 - place / 100, why)
-        rest = [path for path in paths if path not in {hit.path for hit in hits}][: _MOST_NAMED - len(hits)]
+        known = {hit.path for hit in hits}
+        rest = islice((path for path in paths if path not in known), _MOST_NAMED - len(hits))
         for place, path in enumerate(rest, len(hits)):
             for note, text, piece in islice(g.pieces(path, properties=True), 1):
                 yield _passage(note, text, piece, "search", 2.0 - place / 100, why)

@@ -462,8 +462,9 @@ class Index:
         """The chunks that begin at offsets of notes, in characters, without scores; in no order."""
         with self._lock:
             found = self._db.execute(
-                "SELECT chunk.id, 0.0 FROM json_each(?) AS place JOIN note ON note.path = place.value ->> 0 "
-                "JOIN chunk ON chunk.note = note.id AND chunk.start = place.value ->> 1",
+                "SELECT chunk.id, 0.0 FROM json_each(?) AS place "
+                "JOIN note ON note.path = json_extract(place.value, '$[0]') "
+                "JOIN chunk ON chunk.note = note.id AND chunk.start = json_extract(place.value, '$[1]')",
                 (json.dumps(list(places)),),
             ).fetchall()
             return self._places(found)

@@ -161,6 +161,13 @@ def test_tasks_of_a_day_that_is_named_come_first(tmp_path: Path) -> None:
     ]
 
 
+def test_a_day_that_is_named_is_not_the_one_a_week_later(tmp_path: Path) -> None:
+    days = ("2025-09-01", "2025-09-14", "2025-09-21")
+    vault = open_vault(tmp_path, {"Work.md": "".join(f"- [ ] of {day} 📅 {day}\n" for day in days)})
+    texts = [one.text[9:19] for one in found("tasks", vault, text="What is due today?")]
+    assert texts == ["2025-09-14", "2025-09-01", "2025-09-21"]
+
+
 def test_a_task_of_a_note_that_changed_meanwhile_is_not_quoted_from_the_wrong_place(tmp_path: Path) -> None:
     vault = open_vault(tmp_path, {"Work.md": "- [ ] late 📅 2025-09-01\n"})
     write(tmp_path, {"Work.md": "Something else entirely stands here now.\n"})
