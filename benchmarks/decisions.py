@@ -13,7 +13,7 @@ from random import Random
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from inference.decision import Decision, Known, NodeView, Wanted  # noqa: E402
+from inference.decision import Decision, Known, NodeView, RunnerView, Wanted  # noqa: E402
 from inference.ledger import Inputs, Ledger, replay  # noqa: E402 - the path must be set first
 from inference.node import InferenceError  # noqa: E402
 from inference.policy import decide  # noqa: E402
@@ -36,7 +36,10 @@ def profile(random: Random) -> Profile:
     runners = {}
     for n in range(NODES * 5):
         name = f"runner-{n}"
-        runners[name] = RunnerProfile(name, f"node-{n % NODES}", f"model-{n // 2}:7b", "Q4_K_M", 8192 << n % 3, 1024)
+        others = (f"runner-{(n + NODES) % (NODES * 5)}",) if n % 2 else ()
+        model = f"model-{n // 2}:7b"
+        facts = (f"node-{n % NODES}", model, "Q4_K_M", 8192 << n % 3, 1024)
+        runners[name] = RunnerProfile(name, *facts, substitutes=others)
     tiers = {tier: tuple(random.sample(list(runners), 10)) for tier in TIERS}
     commands = {f"command-{n}": random.choice((*tiers, *runners)) for n in range(RULES)}
     soft = tuple(random.sample(list(runners), 8))
@@ -65,7 +68,11 @@ def inputs(random: Random, of: Profile) -> Inputs:
         text_tokens=random.choice((20, 9000)),
         deadline_seconds=60.0,
     )
-    return Inputs(wanted, "fast", Known(views, over))
+    runners = {}
+    for name in of.runners:
+        load = random.choice((0.0, 0.0, 3.5))
+        runners[name] = RunnerView(load + random.choice((0.0, random.uniform(0, 90))), load)
+    return Inputs(wanted, "fast", Known(views, over, runners=runners))
 
 
 def made(of: Profile, drawn: Inputs, identity: str) -> Decision | InferenceError:

@@ -23,7 +23,7 @@ from context.assemble import Passage  # noqa: E402
 from context.index import Index  # noqa: E402
 from context.vault import Vault  # noqa: E402
 from inference.node import Message  # noqa: E402
-from tests.houses import Nodes, events, house  # noqa: E402
+from tests.houses import Nodes, events, house, usage  # noqa: E402
 
 # A command and what is said to it.
 TEXTS = {
@@ -57,7 +57,8 @@ class Prompts:
 
     def __init__(self, vault: Vault) -> None:
         self.vault = vault
-        self._nodes = Nodes()
+        # It tells no counts, so nothing is learned of its tokens between two prompts.
+        self._nodes = Nodes([["All is well.", usage(None)]])
         self.house = house(vault, self._nodes)
         self.sent: Sequence[Message] = ()
 

@@ -4,7 +4,7 @@ import asyncio
 import math
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -45,6 +45,7 @@ from context.query import scope, select
 from context.vault import NoteGoneError, Snapshot
 from inference.decision import Decision, Wanted
 from inference.node import (
+    Chunk,
     ContextTooLarge,
     DeadlineExceeded,
     InferenceError,
@@ -58,12 +59,13 @@ from inference.node import (
     Usage,
 )
 from inference.policy import BIG, decide, forced
+from inference.tokens import Rates, Size, size_of
 from prompts import Prompt
 
 # What a chat template adds around two messages, in tokens; generous for every template known.
 _TEMPLATE_TOKENS = 64
 # Faults of the model side after which a command still answers from the vault alone.
-_WITHOUT_MODEL = (NodeUnavailable, ModelMissing, OverBudget, UpstreamFault)
+_WITHOUT_MODEL = (NodeUnavailable, ModelMissing, OverBudget, UpstreamFault, ContextTooLarge)
 # A context asked for without a command, and without naming ways of gathering.
 DEFAULT_GATHER = {"search": 0.75, "maps": 0.25}
 _DEFAULT_BUDGET = 4000
@@ -72,10 +74,13 @@ _ANSWER_SCHEMA = 1
 _TRIES = 5
 # A model that chose what is not there is told so, once.
 _CHOICES = 2
-# Bytes of a token of a model that is not yet measured.
-_SAFE = 3
 _COUNTS = ("prompt_eval_count", "completion_tokens")
+_NO_USAGE = {"prompt_tokens": 0, "prompt_eval_count": None, "num_ctx": 0, "completion_tokens": None}
+# Seconds in which a run that has kept the person's words ends after its deadline.
+_LAST_SECONDS = 2.0
 _NOTHING = Context((), (), 0, 0, "")
+# A prompt that has so many times the tokens that it was counted with is longer than expected.
+_MORE = 1.15
 # What the window leaves for passages is rounded down to whole steps of so many tokens: an edit elsewhere that makes the
 # prompt a few words longer then still leads to the same passages, and the node reads them out of its cache.
 _STEP = 128
@@ -142,9 +147,11 @@ class _Job:
         open_note: the path of the note the person has open, "" for none.
         at: when it began, in seconds since the epoch: what changes from then on is news to the next run.
         began: the same by the clock that timings are taken with.
+        until: when its time is over, by the clock of the event loop.
         edits: what was written or is proposed.
         ready, gate: how far it has come.
         routing, choice: which projects the words may belong to, and what a model chose of them.
+        filing: whether anything was proposed for other notes, once that has begun.
     """
 
     house: House
@@ -165,6 +172,8 @@ class _Job:
     gate: Gate | None = None
     routing: "_Routing | None" = None
     choice: Choice | None = None
+    until: float = math.inf
+    filing: "asyncio.Future[bool] | None" = None
 
     def clock(self, name: str) -> None:
         """Note the milliseconds since the run began."""
@@ -191,13 +200,14 @@ class _Routing:
 
 @dataclass(frozen=True, slots=True)
 class _Ready:
-    """What is sent to a model, and what an answer without one is made of."""
+    """What is sent to a model, and what an answer without one is made of; `bare` is the prompt without passages."""
 
     selected: Selected
     matter: Matter
     messages: tuple[Message, ...]
     usage: dict[str, Any]
     private: bool
+    bare: tuple[Message, ...] = ()
 
 
 async def run(
@@ -298,6 +308,10 @@ def _calendar(house: House, request: Request) -> Calendar:
 
 
 async def _carry_out(job: _Job) -> None:
+    seconds = _deadline(job)
+    job.until = asyncio.get_running_loop().time() + seconds
+    if job.prompt.tier != "none":
+        await job.house.fleet.look()
     decision, fault = _decide(job)
     if "capture" in job.prompt.writes and not job.request.dry_run:
         # What is wrong with the request is said before anything is written.
@@ -305,9 +319,8 @@ async def _carry_out(job: _Job) -> None:
         await asyncio.to_thread(_capture, job)
         job.emit(Event("proposed", {"edits": job.edits}))
         job.clock("captured_ms")
-    seconds = _deadline(job)
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout_at(job.until):
             await _answer(job, decision, fault)
     except TimeoutError:
         hint = "Ask again, ask for less, or name a faster tier."
@@ -322,22 +335,30 @@ async def _carry_out(job: _Job) -> None:
 
 
 async def _end_with_what_is_kept(job: _Job, error: InferenceError | CommandError) -> None:
-    """End a run that has kept the words: if it failed, the person would send them again, and have them twice."""
-    ready, gate = job.ready, job.gate
-    if ready is None:
-        ready = await _gathered(job, None, BYTES4)
-    if gate is None or not gate.given:
-        gate = _gate(job, ready)
-        await asyncio.to_thread(_alone, job, ready.matter, gate)
-    else:
-        _say(job, gate.finish())
-    _say_fault(job, error)
-    await _finish(job, ready, None, gate, cached=False)
+    """End a run that has kept the words: if it failed, the person would send them again, and have them twice.
+
+    What is said beside them must not take long any more: the time may be over because the vault is slow.
+    """
+    try:
+        async with asyncio.timeout(_LAST_SECONDS):
+            ready, gate = job.ready, job.gate
+            if ready is None:
+                ready = await _gathered(job, None, BYTES4)
+            if gate is None or not gate.given:
+                gate = _gate(job, ready)
+                await asyncio.to_thread(_alone, job, ready.matter, gate)
+            else:
+                _say(job, gate.finish())
+            _say_fault(job, error)
+            await _finish(job, ready, None, gate, cached=False)
+    except TimeoutError:
+        _say_fault(job, error)
+        _done(job, job.ready, None, job.gate, cached=False)
 
 
 async def _answer(job: _Job, decision: Decision | None, fault: InferenceError | None) -> None:
     job.emit(events.phase("reading", f"{len(job.house.vault.snapshot.notes)} notes"))
-    ready = await _gathered(job, decision, _counter(decision))
+    ready = await _gathered(job, decision, BYTES4 if decision is None else _counter(_rates(job, decision)))
     about_now = job.prompt.without_model in {"briefing", "skeleton"}
     if about_now and ready.matter.survey.empty and not job.request.text.strip():
         decision = fault = None  # a model asked about nothing makes something up
@@ -356,7 +377,11 @@ async def _answer(job: _Job, decision: Decision | None, fault: InferenceError | 
                 if gate.given:
                     raise
                 tight = replace(decision, num_ctx=min(decision.num_ctx, error.num_ctx))
-                ready = await _gathered(job, tight, _recounted(tight, ready, error))
+                counter = _counter(_recounted(job, tight, ready.messages, error))
+                try:
+                    ready = await _gathered(job, tight, counter)
+                except CommandError:  # not even the words alone fit
+                    raise error from None
                 gate = _gate(job, ready)
                 cached = await _generate(job, decision, ready, gate)
         except _WITHOUT_MODEL as error:
@@ -467,10 +492,10 @@ async def _choose(job: _Job, decision: Decision, ready: _Ready, gate: Gate) -> N
     shown = [one for one in routing.choices if inside or not one.note.private]
     if not shown:
         return
-    asked, before = question(shown, routing.states), (*ready.messages, Message("assistant", gate.given))
+    asked, before = question(shown, routing.states), Message("assistant", gate.given)
     for _ in range(_CHOICES):
         try:
-            said = await _ask(job, decision, (*before, Message("user", asked)), schema(shown, routing.states))
+            said = await _ask_in_room(job, decision, ready, before, asked, schema(shown, routing.states))
             job.choice = _clean(job, read_choice(said, shown, routing.states))
         except ChoiceError as error:
             asked += f"\nAn answer before this one could not be used: {error}."
@@ -485,14 +510,26 @@ async def _choose(job: _Job, decision: Decision, ready: _Ready, gate: Gate) -> N
     job.degraded.append("routing")
 
 
+async def _ask_in_room(
+    job: _Job, decision: Decision, ready: _Ready, before: Message, asked: str, form: Mapping[str, Any]
+) -> str:
+    """The same as `_ask`, behind the whole prompt; when that is too long, once more behind the one without notes."""
+    more = (before, Message("user", asked))
+    try:
+        return await _ask(job, decision, (*ready.messages, *more), form)
+    except ContextTooLarge:
+        if ready.bare == ready.messages:
+            raise
+        return await _ask(job, decision, (*ready.bare, *more), form)
+
+
 async def _ask(job: _Job, decision: Decision, messages: Sequence[Message], form: Mapping[str, Any]) -> str:
     """One answer in a form, whole.
 
     Raises:
         InferenceError: see `inference.node`; also when question and answer do not fit the window.
     """
-    counter = _counter(decision)
-    tokens = _tokens(messages, counter)
+    tokens = _tokens(messages, _counter(_rates(job, decision)))
     if tokens + ANSWER_TOKENS > decision.num_ctx:
         hint = "Name a tier with a larger window, or file less at once."
         message = f"choosing projects takes about {tokens} tokens, and {decision.model} takes {decision.num_ctx}"
@@ -502,12 +539,12 @@ async def _ask(job: _Job, decision: Decision, messages: Sequence[Message], form:
     def on_phase(name: str, _: str, n: int, total: int) -> None:
         job.emit(events.phase(name, "which projects it belongs to", n, total))
 
-    stream = job.house.fleet.chat(decision, messages, answer_tokens=ANSWER_TOKENS, on_phase=on_phase, schema=form)
+    stream = _chat(job, decision, messages, answer_tokens=ANSWER_TOKENS, on_phase=on_phase, schema=form)
     async with aclosing(stream) as chunks:
         async for chunk in chunks:
             parts.append(chunk.text)
             if chunk.usage is not None:
-                _compare(job, {"prompt_eval_count": chunk.usage.prompt_eval_count, "prompt_tokens": tokens})
+                _compare(job, decision, messages, tokens, chunk.usage, ANSWER_TOKENS)
     return "".join(parts)
 
 
@@ -532,7 +569,9 @@ def _gate(job: _Job, ready: _Ready) -> Gate:
 
 
 def _say_fault(job: _Job, fault: InferenceError | CommandError) -> None:
-    """Why no model answered."""
+    """Why no model answered; said once."""
+    if any(one["message"] == str(fault) for one in job.findings):
+        return
     if "model" not in job.degraded:
         job.degraded.append("model")
     job.findings.append({"code": fault.code, "weight": "error", "path": "", "message": str(fault), "hint": fault.hint})
@@ -564,7 +603,7 @@ def _decide(job: _Job) -> tuple[Decision | None, InferenceError | None]:
     now = replace(
         wanted,
         private=job.private,
-        text_tokens=_bytes_per_token(_SAFE).count(request.text + (request.selection or "")),
+        text_tokens=Rates().count(request.text + (request.selection or "")),
         answer_tokens=prompt.answer,
         deadline_seconds=float(_deadline(job)),
     )
@@ -609,22 +648,26 @@ def _stays_inside(house: House, node: str) -> bool:
     return config is None or config.sees_private
 
 
-def _counter(decision: Decision | None) -> Counter:
-    """Tokens of a model not yet measured are taken as 3 bytes: more than the 4 or so of prose, so nothing overflows."""
-    return BYTES4 if decision is None else _bytes_per_token(_SAFE)
+def _rates(job: _Job, decision: Decision) -> Rates:
+    return job.house.fleet.tokens.of(decision.node, decision.model).rates
 
 
-def _recounted(decision: Decision, ready: _Ready, error: ContextTooLarge) -> Counter:
-    """The counter that fits what the node counted in a prompt too long for it, or, untold, half a window too much.
+def _counter(rates: Rates) -> Counter:
+    return Counter(rates.id, rates.count)
 
-    A tenth is added, since other passages of the same notes may count worse.
+
+def _size(messages: Sequence[Message]) -> Size:
+    return size_of(message.content for message in messages)
+
+
+def _recounted(job: _Job, decision: Decision, messages: Sequence[Message], error: ContextTooLarge) -> Rates:
+    """The rates that fit what the node counted in a prompt too long for it, or, untold, half a window too much.
+
+    A tenth is added to what is untold, since other passages of the same notes may count worse.
     """
-    counted = error.prompt_tokens or decision.num_ctx * 3 / 2
-    return _bytes_per_token(_SAFE * min(1.0, ready.usage["prompt_tokens"] / (counted * 1.1)))
-
-
-def _bytes_per_token(size: float) -> Counter:
-    return Counter(f"bytes/{size:.3g}", lambda text: math.ceil(len(text.encode("utf-8", "replace")) / size))
+    size, rates = _size(messages), _rates(job, decision)
+    counted = error.prompt_tokens or decision.num_ctx * 3 / 2 * 1.1
+    return rates.denser(max(1.0, counted / (rates.tokens(size) + _TEMPLATE_TOKENS)))
 
 
 async def _gathered(job: _Job, decision: Decision | None, counter: Counter) -> _Ready:
@@ -656,7 +699,8 @@ def _prepare(job: _Job, decision: Decision | None, counter: Counter) -> _Ready:
     found = gathering(house.vault, wanted)
     matter = _matter(job, found)
     instructions, told = _instructions(job), _facts(job, matter)
-    bare = _tokens(_messages(job, instructions, told, found.snapshot), counter)
+    alone = _messages(job, instructions, told, found.snapshot)
+    bare = _tokens(alone, counter)
     if decision is not None:
         room = decision.num_ctx - _answer_tokens(prompt, decision) - bare
         if room < 0:
@@ -678,7 +722,7 @@ def _prepare(job: _Job, decision: Decision | None, counter: Counter) -> _Ready:
         "completion_tokens": None,
     }
     matter = replace(matter, context=selected.context)
-    return _Ready(selected, matter, messages, usage, job.private or found.holds_private)
+    return _Ready(selected, matter, messages, usage, job.private or found.holds_private, alone)
 
 
 def _built(house: House, wanted: Selection, found: Gathering | None = None) -> Selected:
@@ -867,13 +911,15 @@ async def _generate(job: _Job, decision: Decision, ready: _Ready, gate: Gate) ->
     def on_phase(name: str, detail: str, n: int, total: int) -> None:
         job.emit(events.phase(name, detail, n, total))
 
-    stream = house.fleet.chat(decision, ready.messages, answer_tokens=answer_tokens, on_phase=on_phase)
+    stream = _chat(job, decision, ready.messages, answer_tokens=answer_tokens, on_phase=on_phase)
     async with aclosing(stream) as chunks:
         async for chunk in chunks:
             text = chunk.text if raw else chunk.text.lstrip()
             if text:
                 if not raw:
                     job.clock("first_token_ms")
+                    # Only the passages count from here on; what was read for them is most of what a run holds.
+                    ready.selected.gathering.texts.clear()
                     job.emit(events.phase("writing", decision.model))
                 raw.append(text)
                 _say(job, gate.feed(text))
@@ -884,37 +930,63 @@ async def _generate(job: _Job, decision: Decision, ready: _Ready, gate: Gate) ->
     whole = True
     if final is not None:
         usage |= {"prompt_eval_count": final.prompt_eval_count, "completion_tokens": final.completion_tokens}
-        whole = _told_whole(job, usage, final)
+        whole = _told_whole(job, decision, ready, final)
     if whole:
         value = {"text": "".join(raw)} | {name: usage[name] for name in _COUNTS}
         await asyncio.to_thread(house.cache.set, key, value, private=ready.private)
     return False
 
 
-def _told_whole(job: _Job, usage: Mapping[str, Any], final: Usage) -> bool:
+async def _chat(job: _Job, decision: Decision, messages: Sequence[Message], **more: Any) -> AsyncGenerator[Chunk, None]:
+    """The node's answer (see `inference.fleet.Fleet.chat`); what it counts in a prompt that it refuses is learned."""
+    fleet = job.house.fleet
+    try:
+        async with aclosing(fleet.chat(decision, messages, until=job.until, **more)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+    except ContextTooLarge as error:
+        if error.prompt_tokens:
+            fleet.tokens.learn(decision.node, decision.model, _size(messages), error.prompt_tokens)
+        raise
+
+
+def _told_whole(job: _Job, decision: Decision, ready: _Ready, final: Usage) -> bool:
     """Say what is missing of the prompt or the answer; whether nothing is, so that it may be given again."""
-    missing = len(job.findings)
-    _compare(job, usage)
+    answer_tokens = _answer_tokens(job.prompt, decision)
+    whole = _compare(job, decision, ready.messages, ready.usage["prompt_tokens"], final, answer_tokens)
     if final.done_reason == "length":
         job.findings.append(
             _notice("answer_cut", "The answer reached its token limit and ends early.", "Ask for less at once.")
         )
-    return len(job.findings) == missing
+    return whole and final.done_reason != "length"
 
 
-def _compare(job: _Job, usage: Mapping[str, Any]) -> None:
+def _compare(
+    job: _Job, decision: Decision, messages: Sequence[Message], sent: int, final: Usage, answer_tokens: int
+) -> bool:
     """No silent truncation: what was sent, what the model says it read, and its window must agree.
 
-    The counter takes 3 bytes for a token, and no tokenizer of the models known makes tokens of more than 6 bytes on
-    average, so a count below half of ours means that the node dropped a part of the prompt.
+    What was read is learned from, and what does not agree is said.
+
+    Returns:
+        Whether nothing was cut off, as far as the node tells.
     """
-    read = usage.get("prompt_eval_count")
-    if isinstance(read, int) and read * 2 < usage["prompt_tokens"] - 2 * _TEMPLATE_TOKENS:
-        message = (
-            f"The node read {read} tokens of about {usage['prompt_tokens']} sent: a part of the notes was cut off."
-        )
+    read, num_ctx, tokens = final.prompt_eval_count, final.num_ctx, job.house.fleet.tokens
+    if read is None:
+        return True
+    size = _size(messages)
+    cut = tokens.of(decision.node, decision.model).is_cut(size, read, num_ctx)
+    tokens.learn(decision.node, decision.model, size, read, num_ctx)
+    left = num_ctx - read
+    if cut:
+        message = f"The node read {read} tokens of about {sent} sent: a part of the notes seems to be cut off."
         job.findings.append(_notice("truncated", message, "Check the node's context length; answers may miss notes."))
         job.degraded.append("context")
+    elif read > sent * _MORE and left < answer_tokens:
+        message = f"The prompt had {read} tokens, not about {sent}: it left {max(0, left)} of {num_ctx} for the answer."
+        hint = "It is counted better from now on; ask again if the answer ends early."
+        job.findings.append(_notice("little_room", message, hint))
+    return not cut
 
 
 def _say(job: _Job, text: str) -> None:
@@ -940,25 +1012,32 @@ async def _finish(job: _Job, ready: _Ready, decision: Decision | None, gate: Gat
     if selected.gathering.is_missing_likeness:
         job.degraded.append("embeddings")
     if job.edits:
-        filed = await asyncio.to_thread(_file, job)
-        if filed:
+        # Begun once, whatever comes between: done again, it would stand in the notes twice.
+        job.filing = job.filing or asyncio.ensure_future(asyncio.to_thread(_file, job))
+        if await asyncio.shield(job.filing):
             job.emit(Event("proposed", {"edits": job.edits[1:]}))
     if not job.request.dry_run:
         await asyncio.to_thread(job.house.vault.index.record_run, job.prompt.name, job.at)
+    _done(job, ready, decision, gate, cached=cached)
+
+
+def _done(job: _Job, ready: _Ready | None, decision: Decision | None, gate: Gate | None, *, cached: bool) -> None:
+    """The end, with what there is."""
+    passages = ready.selected.context.passages if ready else ()
     job.clock("total_ms")
     data = {
         "run": job.id,
         "command": job.prompt.name,
-        "answer": gate.given,
+        "answer": gate.given if gate else "",
         "sources": [{"path": p.path, "heading": p.heading, "why": p.why, "via": p.via} for p in passages],
         "edits": job.edits,
         "findings": job.findings,
         "decision": decision.as_dict() if decision is not None else None,
-        "usage": ready.usage,
+        "usage": ready.usage if ready else _NO_USAGE,
         "timings": job.timings,
         "degraded": job.degraded,
         "cached": cached,
-        "receipt": selected.receipt["receipt"],
+        "receipt": ready.selected.receipt["receipt"] if ready else "",
     }
     job.emit(Event("done", data))
 

@@ -43,7 +43,7 @@ class NodeView:
         broken: whether it failed so often that it is left alone for a while (circuit breaker).
         mode: what its mode source told last, "" if nothing.
         mode_age: seconds since then.
-        eta_seconds: until a place at the node is likely to be free for this request.
+        eta_seconds: until a place at the node is likely to be free for a request whose runner has no view of its own.
         full: whether its line takes nobody more.
         retry_seconds: until its line is likely to take somebody again.
         spent: what it cost today, in the currency of its price.
@@ -60,6 +60,19 @@ class NodeView:
 
 
 @dataclass(frozen=True, slots=True)
+class RunnerView:
+    """What is known of a runner at the moment of a decision.
+
+    Attributes:
+        eta_seconds: until it can probably begin to answer this request: the line before it, and loading its model.
+        load_seconds: that loading takes of them; 0 for a model that is in memory.
+    """
+
+    eta_seconds: float = 0.0
+    load_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Known:
     """What is known of the model side at the moment of a decision.
 
@@ -67,11 +80,13 @@ class Known:
         nodes: by name; one that is not named is taken to answer, with nobody in its line.
         over: the runners that do not fit into memory by the plan, each with the numbers.
         unable: the runners whose model cannot answer, each with the reason.
+        runners: by name; one that is not named is taken to be in memory, behind the line of its node.
     """
 
     nodes: Mapping[str, NodeView] = field(default_factory=dict)
     over: Mapping[str, str] = field(default_factory=dict)
     unable: Mapping[str, str] = field(default_factory=dict)
+    runners: Mapping[str, RunnerView] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +104,12 @@ class Decision:
         num_ctx: the window in tokens.
         answer_tokens: the reserve for the answer in tokens.
         rule: `force:` and how; else `target:` with node, model and tier as far as the request named them, joined by
-            `+`; else `command` when the profile's table decided, `default` when the prompt's tier did. `+overflow` and
-            `+fail-soft` are added when another than these say took it.
+            `+`; else `command` when the profile's table decided, `default` when the prompt's tier did. `+substitute`,
+            `+overflow` and `+fail-soft` are added when another than these say took it.
         why: a sentence for people.
         rejected: every other runner of the profile, with the reason.
         degraded: whether it is of the fail-soft list, since nothing of what was asked for was left.
-        eta_seconds: until a place at the node is likely to be free.
+        eta_seconds: until it can probably begin to answer.
     """
 
     id: str

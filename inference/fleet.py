@@ -1,16 +1,18 @@
 """All nodes of a profile: their lines, what is known of their health, and the decisions made."""
 
 import asyncio
+import math
 import secrets
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import aclosing
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing, suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from inference.decision import Decision, Known, NodeView, Wanted
+from inference.breaker import OPEN, Breaker, Standing
+from inference.calibrations import Calibrations
+from inference.decision import Decision, Known, NodeView, RunnerView, Wanted
 from inference.embedding import Vector, embedded
 from inference.ledger import Inputs, Ledger
 from inference.model import ModelFacts
@@ -21,27 +23,34 @@ from inference.node import (
     Loaded,
     Message,
     Node,
+    NodeBusy,
     NodeState,
     NodeUnavailable,
     NothingFits,
+    UpstreamFault,
     Usage,
 )
-from inference.plan import Plan, make_plan
+from inference.owner import Owner
+from inference.pace import LOADED_AT_ONCE, Pace, first_pace
+from inference.plan import EMBEDDING, Plan, make_plan
 from inference.policy import decide, most_cost
-from inference.profile import NodeConfig, Profile, RunnerProfile, same_model
-from inference.schedule import NodeQueue
+from inference.profile import NodeConfig, Profile, RunnerProfile, keep_seconds, same_model
+from inference.room import PlannedRoom
+from inference.schedule import Rules, Schedule
 
 # What is told of a run's progress: name, detail, n of total.
 OnPhase = Callable[[str, str, int, int], None]
 
-# Seconds for which a node that did not answer is not asked again, and for which probes are remembered.
+# Seconds for which probes are remembered.
 MEMORY_SECONDS = 2.0
-# Seconds for which a model that has just answered is taken to be still in memory.
-_WARM_SECONDS = 60.0
-# A model that is in memory needs micro- to milliseconds to be "loaded"; more means that it was not, in seconds.
-_LOADED_AT_ONCE = 0.1
-# Seconds that a chat waits at most for the answer whether its model must be loaded.
+# Seconds that a chat waits at most for the answer what is in the node's memory.
 _LOOK_SECONDS = 0.2
+# Tokens of a prompt and of an answer before one was seen, and bytes of a token for what is only a guess of time.
+_PROMPT_TOKENS, _ANSWER_TOKENS, _BYTES = 2000, 250, 4
+# Weight of the latest answer in the average length of a command's answers.
+_WEIGHT = 0.3
+# Seconds of work of texts that become vectors, of loading their model, and how many requests for them run at once.
+_EMBED_SECONDS, _EMBED_LOAD_SECONDS, _MOST_ASIDE = 0.1, 1.0, 64
 # How often texts that make way for others look whether they may go, in seconds.
 _QUIET_SECONDS = 0.05
 _KEPT_DECISIONS = 200
@@ -58,15 +67,6 @@ def make_node(config: NodeConfig) -> Node:
     return OpenAINode(config)
 
 
-@dataclass(frozen=True, slots=True)
-class _Absence:
-    """A node did not answer."""
-
-    until: float
-    message: str
-    hint: str
-
-
 class Fleet:
     """The nodes of a profile, each with its line. Lives on one event loop; may be made anywhere.
 
@@ -74,7 +74,8 @@ class Fleet:
         profile: what there is.
         make_node: makes a node when it is first spoken to.
         embeds: whether the embedding model is used; it takes its place in the memory plan then.
-        clock: seconds, for what is remembered.
+        clock: seconds, for what is remembered and how long things take.
+        sleep: waits for so many of them, before something is loaded ahead.
         ledger: where decisions are written down; None where nothing can be kept.
         day: the present day (UTC) as an ISO date, for what nodes may cost in one.
     """
@@ -86,19 +87,23 @@ class Fleet:
         *,
         embeds: bool = False,
         clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         ledger: Ledger | None = None,
         day: Callable[[], str] = lambda: datetime.now(UTC).date().isoformat(),
     ) -> None:
         self.profile = profile
         self.ledger = ledger
+        self.tokens = Calibrations(ledger.folder if ledger is not None else None)
         self._embeds = embeds
         self._make = make_node
         self._clock = clock
         self._nodes: dict[str, Node] = {}
-        self._queues = {node.name: NodeQueue(node.parallel, node.queue) for node in profile.nodes.values()}
-        self._absent: dict[str, _Absence] = {}
+        self._sleep = sleep
+        self._answers: dict[str, float] = {}
+        self._breakers = {name: Breaker(clock, self._watch) for name in profile.nodes}
+        self._probing: asyncio.Task[None] | None = None
+        self._closed = False
         self._states: tuple[float, tuple[NodeState, ...]] = (0.0, ())
-        self._warm: dict[str, dict[str, float]] = {name: {} for name in profile.nodes}
         self._decisions: deque[Decision] = deque(maxlen=_KEPT_DECISIONS)
         self._questions = 0
         # What mode sources told last, and when; what nodes cost on the day that stands there.
@@ -109,9 +114,46 @@ class Fleet:
         self._told: dict[tuple[str, str], ModelFacts] = {}
         self._seen: dict[str, dict[str, Loaded]] = {name: {} for name in profile.nodes}
         self._plan: Plan | None = None
+        self._looks: dict[str, asyncio.Task[NodeState]] = {}
+        self._paces: dict[str, Pace] = {}
+        self._owners: dict[str, Owner] = {}
+        self._owners = {name: self._owner(node) for name, node in profile.nodes.items()}
+
+    def _first_paces(self, plan: Plan) -> dict[str, Pace]:
+        """How fast runners are by the plan, those that have answered left out."""
+        seats = {seat.runner.name: seat for node in plan.nodes for seat in node.seats}
+        new = (name for name in self.profile.runners if name not in self._paces or not self._paces[name].known)
+        return {name: first_pace(seats.get(name)) for name in new}
+
+    def _owner(self, node: NodeConfig) -> Owner:
+        runners = [one for one in self.profile.runners.values() if one.node == node.name]
+        slots = {one.name: one.slots for one in runners}
+        keep = {one.name: keep_seconds(one.keep_alive) for one in runners}
+        model = self.profile.embedding
+        if model is not None and model.node == node.name:
+            slots[EMBEDDING], keep[EMBEDDING] = _MOST_ASIDE, keep_seconds(model.keep_alive)
+        rules = Rules(node.parallel, node.queue, slots, keep, served=node.kind != "ollama", preload=node.preload)
+        schedule = Schedule(rules, self._room(node.name), self._load_seconds)
+        return Owner(schedule, lambda name: self._preload(node.name, name), clock=self._clock, sleep=self._sleep)
+
+    def _room(self, node: str) -> PlannedRoom:
+        return PlannedRoom(next((one for one in self.plan.nodes if one.node.name == node), None))
+
+    def _load_seconds(self, runner: str) -> float:
+        pace = self._paces.get(runner)
+        return _EMBED_LOAD_SECONDS if pace is None else pace.load
 
     async def close(self) -> None:
         """Let go of all connections; what is under way breaks off."""
+        self._closed = True
+        if self._probing is not None:
+            self._probing.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._probing
+        for look in self._looks.values():
+            look.cancel()
+        for owner in self._owners.values():
+            await owner.close()
         for node in self._nodes.values():
             await node.close()
         if self.ledger is not None:
@@ -128,6 +170,9 @@ class Fleet:
         if self._plan is None:
             loaded = {name: tuple(seen.values()) for name, seen in self._seen.items()}
             self._plan = make_plan(self.profile, told=self._told, loaded=loaded, embeds=self._embeds)
+            self._paces |= self._first_paces(self._plan)
+            for name, owner in self._owners.items():
+                owner.schedule.room = self._room(name)
         return self._plan
 
     def decide(self, wanted: Wanted, default_tier: str) -> Decision:
@@ -155,18 +200,27 @@ class Fleet:
         """What is known of nodes and models at this moment."""
         now, spent = self._clock(), self._spent_today()
         views = {}
-        for name, queue in self._queues.items():
+        for name, owner in self._owners.items():
             mode, told = self._modes.get(name, ("", now))
+            full, breaker = owner.schedule.full, self._breakers[name]
             views[name] = NodeView(
-                answers=self._absence(name) is None,
+                answers=not (breaker.stops and breaker.is_away),
+                broken=breaker.stops and not breaker.is_away,
                 mode=mode,
                 mode_age=now - told,
-                eta_seconds=queue.eta(),
-                full=queue.full,
-                retry_seconds=queue.retry_after() if queue.full else 1.0,
+                full=full,
+                retry_seconds=owner.retry_after() if full else 1.0,
                 spent=spent.get(name, 0.0),
             )
-        return Known(views, self.plan.over, self.plan.unable)
+        runners = {name: self._runner_view(runner) for name, runner in self.profile.runners.items()}
+        return Known(views, self.plan.over, self.plan.unable, runners)
+
+    def _runner_view(self, runner: RunnerProfile) -> RunnerView:
+        owner = self._owners[runner.node]
+        load = owner.load_seconds(runner.name)
+        if not owner.is_busy and not owner.schedule.loading:
+            return RunnerView(load, load)
+        return RunnerView(owner.eta(runner.name, self._paces[runner.name].work(_PROMPT_TOKENS, _ANSWER_TOKENS)), load)
 
     def _write(self, inputs: Inputs, made: Decision | InferenceError, identity: str) -> None:
         if self.ledger is not None:
@@ -191,6 +245,7 @@ class Fleet:
         on_phase: OnPhase,
         answer_tokens: int | None = None,
         schema: Mapping[str, Any] | None = None,
+        until: float = math.inf,
     ) -> AsyncGenerator[Chunk, None]:
         """Wait for a place at the node, then stream the answer. Closing the iterator, or cancelling it, ends both.
 
@@ -201,28 +256,44 @@ class Fleet:
                 chunk, "loading" if the model is not in memory, else "thinking".
             answer_tokens: the most the answer may have, if less than the decision reserves.
             schema: JSON Schema that the node is asked to keep the answer to; not every node does.
+            until: when the caller's time is over, by the clock of the event loop; a node that is silent then failed.
 
         Raises:
-            InferenceError: see `inference.node`. The deadline is the caller's business.
+            InferenceError: see `inference.node`. To end it at the deadline is the caller's business.
         """
         runner = self.profile.runners[decision.runner]
         tokens = min(answer_tokens or decision.answer_tokens, decision.answer_tokens)
-        queue = self._queues[decision.node]
-        async with queue.place(lambda place: on_phase("queued", runner.model, place, queue.waiting)):
-            # Those that waited behind a node that went away need not find out one by one.
-            if absence := self._absence(decision.node):
-                raise NodeUnavailable(absence.message, hint=absence.hint)
+        chat = Chat(runner, tuple(messages), tokens, schema)
+        owner = self._owners[runner.node]
+        if not owner.is_sure:
+            await self._look(runner.node)
+
+        def on_wait(place: int) -> None:
+            if owner.schedule.loading == runner.name and not owner.schedule.running:
+                on_phase("loading", runner.model, 0, 0)
+            else:
+                on_phase("queued", runner.model, place, owner.schedule.waiting)
+
+        async with owner.turn(runner.name, self._work(chat, decision.command), on_wait) as loads:
             cost = self._reserve(runner)
             try:
-                async with aclosing(self._stream(Chat(runner, tuple(messages), tokens, schema), on_phase)) as chunks:
-                    async for chunk in chunks:
-                        if chunk.usage is not None:
-                            self._spend(runner, self._cost(runner, chunk.usage) - cost)
-                        yield chunk
-            except NodeUnavailable as error:
+                # Those that waited behind a node that went away need not find out one by one.
+                with self._breakers[decision.node].asking(runner.model, until) as heard:
+                    on_phase("loading" if loads else "thinking", runner.model, 0, 0)
+                    async with aclosing(self._stream(chat, decision.command, owner)) as chunks:
+                        async for chunk in chunks:
+                            heard()
+                            if chunk.usage is not None:
+                                self._spend(runner, self._cost(runner, chunk.usage) - cost)
+                            yield chunk
+            except NodeUnavailable:
                 self._spend(runner, -cost)
-                self._note_absence(decision.node, str(error), error.hint)
                 raise
+
+    def _work(self, chat: Chat, command: str) -> float:
+        """Seconds that an answer will probably take: its prompt is known, and how long such answers were."""
+        answer = min(self._answers.get(command, _ANSWER_TOKENS), chat.answer_tokens)
+        return self._paces[chat.runner.name].work(_prompt_tokens(chat), answer)
 
     def _reserve(self, runner: RunnerProfile) -> float:
         """Count a request in full until its answer tells what it took; what it may cost.
@@ -251,43 +322,82 @@ class Fleet:
         wrote = runner.answer_tokens if wrote is None else wrote
         return (read * node.price_in + wrote * node.price_out) / 1e6
 
-    async def _stream(self, chat: Chat, on_phase: OnPhase) -> AsyncGenerator[Chunk, None]:
-        """The answer of a node that has a place for us."""
-        runner, node = chat.runner, self._node(chat.runner.node)
-        phases: list[str] = []
-
-        def say(phase: str) -> None:
-            if not phases:
-                phases.append(phase)
-                on_phase(phase, runner.model, 0, 0)
-
-        look = None
-        whole = False
+    async def _stream(self, chat: Chat, command: str, owner: Owner) -> AsyncGenerator[Chunk, None]:
+        """The answer of a node whose turn is ours. One that is not whole says nothing of the node's memory."""
+        begun = whole = False
         try:
-            if node.config.kind == "ollama" and not self._is_warm(runner):
-                look = asyncio.create_task(self._look(node, runner, say))
-                # Before the chat: once that has begun to load the model, the node lists it as if it were there.
-                await asyncio.wait({look}, timeout=_LOOK_SECONDS)
-            else:
-                say("thinking")
-            async with aclosing(node.chat(chat)) as chunks:
+            async with aclosing(self._node(chat.runner.node).chat(chat)) as chunks:
                 async for chunk in chunks:
-                    say("thinking")
-                    whole = chunk.usage is not None
+                    if not begun:
+                        begun = True
+                        owner.loaded(chat.runner.name)
                     if chunk.usage is not None:
-                        self._note_answer(runner, chunk.usage)
+                        whole = True
+                        self._learn_pace(chat, command, chunk.usage, owner)
                     yield chunk
         finally:
-            if look is not None:
-                look.cancel()
             if not whole:
-                self._warm[runner.node].clear()
+                owner.doubt()
 
-    async def _look(self, node: Node, runner: RunnerProfile, say: Callable[[str], None]) -> None:
-        """Tell whether the model must be loaded first; a chat does not wait long for it."""
-        state = await node.state()
-        if state.reachable:
-            say("thinking" if any(same_model(one.model, runner.model) for one in state.loaded) else "loading")
+    def _learn_pace(self, chat: Chat, command: str, usage: Usage, owner: Owner) -> None:
+        name = chat.runner.name
+        self._paces[name] = self._paces[name].learned(usage, _prompt_tokens(chat))
+        if usage.load_seconds > LOADED_AT_ONCE:
+            owner.doubt()  # what was loaded may have pushed out others than was thought
+        if usage.completion_tokens:
+            before = self._answers.get(command, usage.completion_tokens)
+            self._answers[command] = before + _WEIGHT * (usage.completion_tokens - before)
+
+    async def look(self) -> None:
+        """Ask nodes what is in their memory, where that is not known, so that a decision goes by it. Not for long."""
+        names = [name for name, owner in self._owners.items() if not (owner.is_sure or self._breakers[name].stops)]
+        if names:
+            await asyncio.gather(*(self._look(name) for name in names))
+
+    async def _look(self, name: str) -> None:
+        """Ask a node what is in its memory; chats wait for one answer together, in their order, and not long."""
+        look = self._looks.get(name)
+        if look is None:
+            look = self._looks[name] = asyncio.create_task(self._node(name).state())
+            look.add_done_callback(lambda _: self._looks.pop(name, None))
+        await asyncio.wait({look}, timeout=_LOOK_SECONDS)
+        if look.done() and not look.cancelled() and look.exception() is None:
+            self._observe(look.result())
+
+    def _observe(self, state: NodeState) -> None:
+        if not state.reachable or self.profile.nodes[state.name].kind != "ollama":
+            return
+        models = self._models(state.name)
+        there = [name for name, model in models.items() if any(same_model(one.model, model) for one in state.loaded)]
+        self._owners[state.name].observed(there)
+
+    def _models(self, node: str) -> dict[str, str]:
+        """The node's names for the models of its runners, and of the one for embeddings."""
+        models = {one.name: one.model for one in self.profile.runners.values() if one.node == node}
+        embedding = self.profile.embedding
+        return models | ({EMBEDDING: embedding.model} if embedding is not None and embedding.node == node else {})
+
+    def _is_ours(self, node: str, model: str) -> bool:
+        return any(same_model(model, one) for one in self._models(node).values())
+
+    async def _preload(self, node: str, runner: str) -> None:
+        """Load a model that is to stay, while nobody waits: a request without words does that.
+
+        Raises:
+            InferenceError: it could not be loaded, or another program has a model there that would have to go.
+        """
+        state = await self._node(node).state()
+        if strange := [one.model for one in state.loaded if not self._is_ours(node, one.model)]:
+            raise NodeBusy(f"another program has {strange[0]} in the memory of node {node}")
+        if runner == EMBEDDING and self.profile.embedding is not None:
+            with self._breakers[node].asking(self.profile.embedding.model):
+                await self._node(node).embed(self.profile.embedding, [])
+            return
+        chat = Chat(self.profile.runners[runner], (), 1)
+        with self._breakers[node].asking(chat.runner.model) as heard:
+            async with aclosing(self._node(node).chat(chat)) as chunks:
+                async for _ in chunks:
+                    heard()
 
     async def embed(self, texts: Sequence[str], *, question: bool = False) -> list[Vector]:
         """The vectors of texts, in order, each of length 1.
@@ -307,17 +417,17 @@ class Fleet:
         if model is None:
             hint = "Add a table [embedding] to the profile."
             raise NothingFits(f"profile {self.profile.name} names no model for embeddings", hint=hint)
-        while not question and (self._questions or self._queues[model.node].busy):  # noqa: ASYNC110 - no one event says it
+        owner = self._owners[model.node]
+        while not question and (self._questions or owner.is_busy):  # noqa: ASYNC110 - no one event says it
             await asyncio.sleep(_QUIET_SECONDS)
-        if absence := self._absence(model.node):
-            raise NodeUnavailable(absence.message, hint=absence.hint)
         prefix = model.query_prefix if question else model.document_prefix
         self._questions += question
         try:
-            return await embedded(self._node(model.node), model, texts, prefix)
-        except NodeUnavailable as error:
-            self._note_absence(model.node, str(error), error.hint)
-            raise
+            async with owner.turn(EMBEDDING, _EMBED_SECONDS, aside=True):
+                with self._breakers[model.node].asking(model.model):
+                    vectors = await embedded(self._node(model.node), model, texts, prefix)
+                owner.loaded(EMBEDDING)
+                return vectors
         finally:
             self._questions -= question
 
@@ -329,19 +439,44 @@ class Fleet:
         at, kept = self._states
         if kept and self._clock() - at < MEMORY_SECONDS:
             return kept
-        found = tuple(await asyncio.gather(*(self._node(name).state() for name in self.profile.nodes)))
-        for state in found:
-            if state.reachable:
-                self._absent.pop(state.name, None)
-            else:
-                self._note_absence(state.name, state.error, state.hint)
-        await asyncio.gather(*(self._learn(state) for state in found))
-        _ = self.plan  # made here, so that no decision waits for it
+        found = await self._ask(tuple(self.profile.nodes))
         self._states = (self._clock(), found)
         return found
 
+    async def _ask(self, names: Sequence[str]) -> tuple[NodeState, ...]:
+        """How some nodes are, asked at once; corrects breakers and the plan."""
+        found = tuple(await asyncio.gather(*(self._node(name).state() for name in names)))
+        for state in found:
+            breaker = self._breakers[state.name]
+            # One that is there and is not understood may still do its work: the next request will tell.
+            if state.reachable or state.code == UpstreamFault.code:
+                breaker.answered()
+            else:
+                breaker.fail("", NodeUnavailable(state.error, hint=state.hint))
+        await asyncio.gather(*(self._learn(state) for state in found))
+        _ = self.plan  # made here, so that no decision waits for it
+        return found
+
+    def _watch(self) -> None:
+        """A breaker has opened: have its node probed until it answers."""
+        self._states = (0.0, ())
+        if not self._closed and (self._probing is None or self._probing.done()):
+            self._probing = asyncio.create_task(self._probe())
+
+    async def _probe(self) -> None:
+        while rests := {name: one.rest for name, one in self._breakers.items() if one.state == OPEN}:
+            rest = min(rests.values())
+            await asyncio.sleep(rest)
+            await self._ask([name for name, left in rests.items() if left <= rest])
+            self._states = (0.0, ())
+
+    def breakers(self) -> Mapping[str, Standing]:
+        """How the breaker of each node stands."""
+        return {name: breaker.standing() for name, breaker in self._breakers.items()}
+
     async def _learn(self, state: NodeState) -> None:
-        """Correct the plan by how a node is. Each model is asked for once."""
+        """Correct the plan by how a node is, and what is known of its memory. Each model is asked for once."""
+        self._observe(state)
         config, seen = self.profile.nodes[state.name], self._seen[state.name]
         if config.memory is None or not state.reachable:
             return
@@ -357,26 +492,34 @@ class Fleet:
             seen.update(changed)
             self._plan = None
 
+    def lines(self) -> dict[str, dict[str, Any]]:
+        """The line before each node, and how near its models are: hot (in memory), loading, warm or cold."""
+        return {name: self._line(name, owner) for name, owner in self._owners.items()}
+
+    def _line(self, node: str, owner: Owner) -> dict[str, Any]:
+        schedule, there = owner.schedule, owner.schedule.resident(self._clock())
+        models = []
+        for name, runner in self.profile.runners.items():
+            if runner.node == node:
+                pace = self._paces[name]
+                heat = "hot" if name in there else "warm" if pace.known else "cold"
+                models.append(
+                    {
+                        "runner": name,
+                        "model": runner.model,
+                        "state": "loading" if name == schedule.loading else heat,
+                        "load_seconds": round(pace.load, 1),
+                        "tokens_per_second": round(pace.writes, 1),
+                    }
+                )
+        return {"running": schedule.running, "waiting": schedule.waiting, "models": models}
+
     def _node(self, name: str) -> Node:
         if name not in self._nodes:
             self._nodes[name] = self._make(self.profile.nodes[name])
         return self._nodes[name]
 
-    def _absence(self, name: str) -> _Absence | None:
-        absence = self._absent.get(name)
-        return absence if absence is not None and self._clock() < absence.until else None
 
-    def _note_absence(self, name: str, message: str, hint: str) -> None:
-        self._absent[name] = _Absence(self._clock() + MEMORY_SECONDS, message, hint)
-        self._states = (0.0, ())
-
-    def _is_warm(self, runner: RunnerProfile) -> bool:
-        return self._clock() < self._warm[runner.node].get(runner.name, 0.0)
-
-    def _note_answer(self, runner: RunnerProfile, usage: Usage) -> None:
-        """An answer says that its model is in memory; one that was loaded for it may have pushed out the others."""
-        warm = self._warm[runner.node]
-        if usage.load_seconds > _LOADED_AT_ONCE:
-            warm.clear()
-        if runner.keep_alive != 0:
-            warm[runner.name] = self._clock() + _WARM_SECONDS
+def _prompt_tokens(chat: Chat) -> float:
+    """Tokens of a prompt, roughly: what follows from it is a guess of time."""
+    return sum(len(message.content.encode("utf-8", "replace")) for message in chat.messages) / _BYTES

@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from inference.decision import Decision, Known, NodeView, Wanted
+from inference.decision import Decision, Known, NodeView, RunnerView, Wanted
 from inference.node import InferenceError
 from inference.policy import decide, most_cost
 from inference.profile import NodeConfig, Profile, RunnerProfile
@@ -35,6 +35,7 @@ _NAME_CHARS = 201
 # What the policy looks at of a node and of a runner; addresses and keys are not among it.
 _OF_NODE = ("kind", "klass", "trusted", "role", "price_in", "price_out", "request_cap", "daily_cap")
 _OF_RUNNER = ("node", "model", "quantisation", "num_ctx", "answer_tokens")
+_SUBSTITUTES = "substitutes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +259,8 @@ def _told(inputs: Inputs) -> dict[str, Any]:
     known = inputs.known
     told: dict[str, Any] = {"wanted": wanted, "default_tier": inputs.default_tier}
     told["nodes"] = {name: _sparse(view) for name, view in known.nodes.items()}
+    if known.runners:
+        told["runners"] = {name: _sparse(view) for name, view in known.runners.items()}
     return told | {name: dict(value) for name in ("over", "unable") if (value := getattr(known, name))}
 
 
@@ -272,7 +275,8 @@ def _sparse(value: Any) -> dict[str, Any]:
 
 def _inputs(told: Mapping[str, Any]) -> Inputs:
     nodes = {name: NodeView(**view) for name, view in told["nodes"].items()}
-    known = Known(nodes, told.get("over", {}), told.get("unable", {}))
+    runners = {name: RunnerView(**view) for name, view in told.get("runners", {}).items()}
+    known = Known(nodes, told.get("over", {}), told.get("unable", {}), runners)
     return Inputs(Wanted(**told["wanted"]), told["default_tier"], known)
 
 
@@ -282,7 +286,11 @@ def seen_of(profile: Profile) -> dict[str, Any]:
         name: {key: getattr(node, key) for key in _OF_NODE} | {"has_mode": bool(node.mode_url)}
         for name, node in profile.nodes.items()
     }
-    runners = {name: {key: getattr(runner, key) for key in _OF_RUNNER} for name, runner in profile.runners.items()}
+    runners = {
+        name: {key: getattr(runner, key) for key in _OF_RUNNER}
+        | ({_SUBSTITUTES: list(runner.substitutes)} if runner.substitutes else {})
+        for name, runner in profile.runners.items()
+    }
     return {
         "name": profile.name,
         "nodes": nodes,
@@ -303,7 +311,10 @@ def _profile(of: Mapping[str, Any]) -> Profile:
         name=of["name"],
         description="",
         nodes=nodes,
-        runners={name: RunnerProfile(name=name, **runner) for name, runner in of["runners"].items()},
+        runners={
+            name: RunnerProfile(name=name, **runner | {_SUBSTITUTES: tuple(runner.get(_SUBSTITUTES, ()))})
+            for name, runner in of["runners"].items()
+        },
         tiers={tier: tuple(names) for tier, names in of["tiers"].items()},
         commands=of["commands"],
         settings=(),

@@ -121,6 +121,7 @@ class NodeState:
         loaded: what is in its memory; empty if not told.
         error: what is wrong, "" if nothing is.
         hint: what to do about it.
+        code: the code of the fault why it is not reachable; "" if it is.
     """
 
     name: str
@@ -130,6 +131,7 @@ class NodeState:
     loaded: tuple[Loaded, ...] = ()
     error: str = ""
     hint: str = ""
+    code: str = ""
 
 
 class Node(Protocol):
@@ -233,9 +235,17 @@ class ContextTooLarge(InferenceError):  # noqa: N818 - named for the fact
 
 
 class UpstreamFault(InferenceError):  # noqa: N818 - named for the fact
-    """The node broke off, or spoke what it should not."""
+    """The node broke off, or spoke what it should not.
+
+    Attributes:
+        by_node: whether it is the node's own doing, and not that of what was asked: another request may fare no better.
+    """
 
     code = "upstream"
+
+    def __init__(self, message: str, *, hint: str = "", by_node: bool = True) -> None:
+        super().__init__(message, hint=hint)
+        self.by_node = by_node
 
 
 class DeadlineExceeded(InferenceError):  # noqa: N818 - named for the fact

@@ -108,7 +108,7 @@ class OllamaNode:
             if status != 200 or not isinstance(version, dict):
                 raise faults.not_understood(self.config, _UNEXPECTED)
         except InferenceError as error:
-            return NodeState(self.config.name, reachable=False, error=str(error), hint=error.hint)
+            return NodeState(self.config.name, reachable=False, error=str(error), hint=error.hint, code=error.code)
         return NodeState(
             self.config.name,
             reachable=True,
@@ -209,13 +209,15 @@ def fault(status: int, text: str, runner: faults.Model, node: NodeConfig) -> Inf
         return budget
     if "does not support" in said:
         what = next((what for what in _UNABLE if what in said), "chat")
-        return UpstreamFault(f"{runner.model} on {name} does not support {what}", hint=_UNABLE[what])
+        return UpstreamFault(f"{runner.model} on {name} does not support {what}", hint=_UNABLE[what], by_node=False)
     if "unexpectedly stopped" in said or "error was encountered while running" in said:
         hint = "It often means too little memory; the log of the node says more."
         return UpstreamFault(f"{name}: the runner of {runner.model} died", hint=hint)
     if status in (404, 405) or 300 <= status < 400:
         return faults.not_understood(node, f"status {status} where Ollama answers")
-    return UpstreamFault(f"{name} failed with status {status}", hint="The log of the node says why.")
+    return UpstreamFault(
+        f"{name} failed with status {status}", hint="The log of the node says why.", by_node=status >= 500
+    )
 
 
 def _usage(value: Mapping[str, Any], chat: Chat) -> Usage:

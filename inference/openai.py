@@ -226,7 +226,7 @@ class OpenAINode:
             if status != 200 or not isinstance(models, dict) or not isinstance(models.get("data"), list):
                 raise faults.not_understood(self.config, _UNEXPECTED)
         except InferenceError as error:
-            return NodeState(name, reachable=False, error=str(error), hint=error.hint)
+            return NodeState(name, reachable=False, error=str(error), hint=error.hint, code=error.code)
         ids = (model.get("id") for model in models["data"] if isinstance(model, dict))
         return NodeState(name, reachable=True, models=tuple(one for one in ids if isinstance(one, str)))
 
@@ -298,12 +298,14 @@ def fault(status: int, text: str, runner: faults.Model, node: NodeConfig, retry_
         return NodeBusy(f"{name} takes no more requests now", hint=hint, retry_after=_retry(retry_after))
     if "not support embeddings" in said:
         hint = "Start the server with embeddings (llama.cpp: --embeddings), or name another model."
-        return UpstreamFault(f"{name} does not give embeddings", hint=hint)
+        return UpstreamFault(f"{name} does not give embeddings", hint=hint, by_node=False)
     if status >= 500 and (budget := faults.over_budget(said, runner, node)):
         return budget
     if status in (404, 405) or 300 <= status < 400:
         return faults.not_understood(node, f"status {status} where the OpenAI API answers")
-    return UpstreamFault(f"{name} failed with status {status}", hint="The log of the node says why.")
+    return UpstreamFault(
+        f"{name} failed with status {status}", hint="The log of the node says why.", by_node=status >= 500
+    )
 
 
 def _number(patterns: Iterable[re.Pattern[str]], said: str) -> int | None:

@@ -42,6 +42,7 @@ class NodePlan:
             when there is no such order, or nothing stays.
         stay: names of the runners that are to stay loaded.
         together: the largest sets of runners that can be loaded at once, each in such an order.
+        most: how many models the node keeps at once.
         finding: what is wrong with the node's plan as a whole, "" if nothing is.
     """
 
@@ -51,6 +52,7 @@ class NodePlan:
     order: tuple[str, ...] = ()
     stay: tuple[str, ...] = ()
     together: tuple[tuple[str, ...], ...] = ()
+    most: int = _LOADED_PER_CARD
     finding: str = ""
 
     @property
@@ -173,7 +175,7 @@ def _refusal(seat: Seat) -> str:
     return f"over the memory budget: {seat.why}{nearest}"
 
 
-def _accepts(seat: Seat, free: tuple[int, ...]) -> bool:
+def accepts(seat: Seat, free: tuple[int, ...]) -> bool:
     """Whether Ollama loads a model beside others that leave so much free."""
     if seat.facts is None or seat.need is None:
         return False
@@ -196,7 +198,7 @@ def _orders(seats: Sequence[Seat], node: NodeConfig, cards: tuple[int, ...], mos
                 wider = names | {seat.runner.name}
                 if seat.runner.name in names or wider in grown or seat.need is None:
                     continue
-                if order and node.kind == "ollama" and not _accepts(seat, free):
+                if order and node.kind == "ollama" and not accepts(seat, free):
                     continue
                 left = placed(seat.need, free)
                 if left is not None:
@@ -213,10 +215,10 @@ def _node_plan(profile: Profile, node: NodeConfig, seats: tuple[Seat, ...]) -> N
     # What stays first, and the larger ones of it, which is the order that Ollama's rule mostly asks for.
     usable.sort(key=lambda seat: (not stays(seat.runner.keep_alive), -seat.need.card if seat.need else 0))
     stay = [seat.runner.name for seat in usable if served or stays(seat.runner.keep_alive)]
-    if not cards:
-        return _without_card(node, seats, usable, stay)
     # Another server than Ollama loads nothing by itself: what it serves is there together.
     most = len(usable) if served else _max_loaded(profile, node)
+    if not cards:
+        return replace(_without_card(node, seats, usable, stay), most=most)
     orders = _orders(usable[:_MOST_TOGETHER], node, cards, most)
     sets = [frozenset(seat.runner.name for seat in order) for order in orders]
     largest = tuple(
@@ -228,7 +230,8 @@ def _node_plan(profile: Profile, node: NodeConfig, seats: tuple[Seat, ...]) -> N
     finding = ""
     if stay and not order:
         finding = f"{', '.join(stay)} are to stay loaded and cannot be loaded at once: each pushes another one out"
-    return NodePlan(node, cards, seats, tuple(seat.runner.name for seat in order), tuple(stay), largest, finding)
+    names = tuple(seat.runner.name for seat in order)
+    return NodePlan(node, cards, seats, names, tuple(stay), largest, most, finding)
 
 
 def _without_card(node: NodeConfig, seats: tuple[Seat, ...], usable: Sequence[Seat], stay: Sequence[str]) -> NodePlan:
@@ -238,7 +241,7 @@ def _without_card(node: NodeConfig, seats: tuple[Seat, ...], usable: Sequence[Se
     names = tuple(seat.runner.name for seat in usable)
     if ram and held > ram:
         finding = f"{', '.join(stay)} are to stay loaded and need {gib(held)} together, of {gib(ram)}"
-        return NodePlan(node, (), seats, (), tuple(stay), (), finding)
+        return NodePlan(node, (), seats, (), tuple(stay), (), finding=finding)
     whole = sum(seat.need.host for seat in usable if seat.need)
     together = (names,) if not ram or whole <= ram else (tuple(stay),) if stay else ()
     return NodePlan(node, (), seats, tuple(stay), tuple(stay), together)

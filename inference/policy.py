@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from inference.decision import Decision, Known, NodeView, Wanted
+from inference.decision import Decision, Known, NodeView, RunnerView, Wanted
 from inference.node import (
     ContextTooLarge,
     InferenceError,
@@ -26,8 +26,13 @@ MODE_SECONDS = 6.0
 # Roles in the order in which they are asked; those that also take what the ones before them cannot take in time.
 _STAGES: Mapping[str, int] = {"primary": 0, "human-only": 0, "backup": 1, "burst": 2, "cloud": 3}
 _OVERFLOW = ("burst", "cloud")
+# A substitute may begin so much of a load later than what it stands in for: a load keeps others waiting too.
+_WORTH_OF_LOAD = 0.5
 # Kinds of reasons that pass by themselves: the command goes on from the vault alone.
 _AWAY = ("health", "mode", "cost")
+# What is added to the name of a rule, and what a decision then says of the runner.
+_SOFT, _SUBSTITUTE, _OVERFLOWS = "+fail-soft", "+substitute", "+overflow"
+_HOW = {_SUBSTITUTE: "stands in for it", _OVERFLOWS: "takes what overflows"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +91,9 @@ def decide(
     2. Filters take away, each with its reason: private words and the node's class, nodes for humans only, nodes that do
        not answer, their mode, models that cannot answer or whose window is too small, memory, cost.
     3. Choice: the rule (a force, a named tier, else the profile's table, else the prompt's tier) says which of the rest
-       are asked, and in which order; of equals the one that is free first. What its line cannot take in time goes to
-       nodes whose role says so.
+       are asked, and in which order; of equals the one that can begin first. If its model would have to be loaded, a
+       declared substitute takes it that can begin about as soon, unless a model or tier is named. What no line of
+       these takes in time goes to nodes whose role says so.
     4. Fail-soft: if nothing is left, the profile's list is, marked as degraded.
     5. Admission: what no line takes before the deadline is refused with the time to come back.
 
@@ -118,10 +124,10 @@ def decide(
     if not left:
         raise _nothing(profile, wanted, rule, out)
     left.sort(key=lambda name: _STAGES[profile.nodes[profile.runners[name].node].role])
-    chosen, overflow = _choice(profile, wanted, left, known)
+    chosen, how = _choice(profile, wanted, left, _substitutes(wanted, rule, out), known)
     reasons = {name: reason.why for name, reason in out.items() if reason is not None}
     reasons |= {name: _passed_over(profile, wanted, left, name, chosen, known) for name in left if name != chosen}
-    return _decision(profile, wanted, rule, id, chosen, reasons, known, soft=soft, overflow=overflow)
+    return _decision(profile, wanted, rule, id, chosen, reasons, known, how="+fail-soft" * soft + how)
 
 
 def _decision(
@@ -133,16 +139,16 @@ def _decision(
     reasons: Mapping[str, str],
     known: Known,
     *,
-    soft: bool,
-    overflow: bool,
+    how: str,
 ) -> Decision:
     runner = profile.runners[chosen]
     after = f"comes after {chosen}"
     before = [f"{name} is out ({reasons[name]})" for name in rule.order if reasons.get(name, after) != after]
-    if not soft and not overflow and chosen in rule.order:
+    if not how and chosen in rule.order:
         earlier = rule.order[: rule.order.index(chosen)]
         before = [f"{name} is out ({reasons[name]})" for name in earlier if reasons[name] != after]
-    last = ("takes what overflows" if overflow else "is the first that fits") + " of the fail-soft list" * soft
+    last = next((said for name, said in _HOW.items() if how.endswith(name)), "is the first that fits")
+    last += " of the fail-soft list" * how.startswith(_SOFT)
     return Decision(
         id=id,
         command=wanted.command,
@@ -153,11 +159,11 @@ def _decision(
         model=runner.model,
         num_ctx=runner.num_ctx,
         answer_tokens=runner.answer_tokens,
-        rule=rule.name + "+fail-soft" * soft + "+overflow" * overflow,
+        rule=rule.name + how,
         why=f"{rule.says}; {', '.join([*before, f'{chosen} {last}'])}.",
         rejected=tuple((name, reasons[name]) for name in profile.runners if name != chosen),
-        degraded=soft,
-        eta_seconds=_view(known, runner.node).eta_seconds,
+        degraded=how.startswith(_SOFT),
+        eta_seconds=_line(known, runner).eta,
     )
 
 
@@ -167,6 +173,22 @@ _NEW = NodeView()
 
 def _view(known: Known, node: str) -> NodeView:
     return known.nodes.get(node, _NEW)
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """The line before a runner: whether it is full, and seconds until it begins, of loading, and until it takes one."""
+
+    full: bool
+    eta: float
+    load: float
+    retry: float
+
+
+def _line(known: Known, runner: RunnerProfile) -> _Line:
+    node = _view(known, runner.node)
+    view = known.runners.get(runner.name) or RunnerView(node.eta_seconds)
+    return _Line(node.full, view.eta_seconds, view.load_seconds, node.retry_seconds)
 
 
 def _check_names(profile: Profile, wanted: Wanted) -> None:
@@ -271,18 +293,29 @@ def _too_dear(node: NodeConfig, runner: RunnerProfile, view: NodeView) -> str:
     return ""
 
 
-def _late(wanted: Wanted, view: NodeView) -> bool:
-    """Whether a line does not take a request before its deadline."""
-    return view.full or bool(wanted.deadline_seconds and view.eta_seconds >= wanted.deadline_seconds)
+def _late(wanted: Wanted, line: _Line) -> bool:
+    """Whether a line does not take a request before its deadline.
+
+    What loading its own model takes is no reason: to come back later would not make it shorter.
+    """
+    return line.full or bool(wanted.deadline_seconds and line.eta - line.load >= wanted.deadline_seconds)
 
 
-def _choice(profile: Profile, wanted: Wanted, left: Sequence[str], known: Known) -> tuple[str, bool]:
-    """The runner that takes the request, and whether it is one that takes what overflows.
+def _substitutes(wanted: Wanted, rule: _Rule, out: Mapping[str, _Out | None]) -> Sequence[str]:
+    """The runners that may stand in for another: nobody named a model or a tier, and no filter takes them away."""
+    if wanted.force or wanted.model or wanted.tier:
+        return ()
+    return [name for name, reason in out.items() if reason is None or (rule.strict and reason.kind == "rule")]
+
+
+def _choice(profile: Profile, wanted: Wanted, left: Sequence[str], may: Sequence[str], known: Known) -> tuple[str, str]:
+    """The runner that takes the request, and how it came to that: "", or what its rule is called then.
 
     Args:
         profile: as for `decide`.
         wanted: as for `decide`.
         left: the candidates, best first.
+        may: the runners that may stand in for one of them.
         known: as for `decide`.
 
     Raises:
@@ -292,20 +325,32 @@ def _choice(profile: Profile, wanted: Wanted, left: Sequence[str], known: Known)
     first = runners[left[0]]
     role = profile.nodes[first.node].role
     equals = [name for name in left if _alike(runners[name], first) and profile.nodes[runners[name].node].role == role]
-    views = {name: _view(known, runners[name].node) for name in left}
-    best = min(equals, key=lambda name: (_late(wanted, views[name]), views[name].eta_seconds))
-    if not _late(wanted, views[best]):
-        return best, False
+    lines = {name: _line(known, runner) for name, runner in runners.items()}
+    best = min(equals, key=lambda name: (_late(wanted, lines[name]), lines[name].eta))
+    if other := _stand_in(wanted, [name for name in runners[best].substitutes if name in may], lines, best):
+        return other, _SUBSTITUTE
+    if not _late(wanted, lines[best]):
+        return best, ""
     for name in left:
-        if profile.nodes[runners[name].node].role in _OVERFLOW and not _late(wanted, views[name]):
-            return name, True
-    view = views[best]
-    wait = view.retry_seconds if view.full else view.eta_seconds - wanted.deadline_seconds
+        if profile.nodes[runners[name].node].role in _OVERFLOW and not _late(wanted, lines[name]):
+            return name, _OVERFLOWS
+    line = lines[best]
+    wait = line.retry if line.full else line.eta - line.load - wanted.deadline_seconds
     raise NodeBusy(
-        f"no node can do {wanted.command} in time ({_waits(profile, wanted, best, known)})",
+        f"no node can do {wanted.command} in time ({_waits(wanted, runners[best], known)})",
         hint="Try again in a moment, or raise `queue` of the node in the profile.",
         retry_after=max(1.0, wait),
     )
+
+
+def _stand_in(wanted: Wanted, others: Sequence[str], lines: Mapping[str, _Line], best: str) -> str:
+    """The substitute that takes the request, "" if none does."""
+    line = lines[best]
+    if not others or not line.load:
+        return ""
+    other = min(others, key=lambda name: lines[name].eta)
+    soon = lines[other].eta <= line.eta + _WORTH_OF_LOAD * line.load
+    return other if soon and not _late(wanted, lines[other]) else ""
 
 
 def _alike(one: RunnerProfile, other: RunnerProfile) -> bool:
@@ -314,18 +359,21 @@ def _alike(one: RunnerProfile, other: RunnerProfile) -> bool:
     return forms[0] == forms[1] and same_model(one.model, other.model)
 
 
-def _waits(profile: Profile, wanted: Wanted, name: str, known: Known) -> str:
-    node = profile.runners[name].node
-    view = _view(known, node)
-    if view.full:
-        return f"the line of node {node} is full"
-    late = f", past the deadline of {wanted.deadline_seconds:.0f} s" if _late(wanted, view) else ""
-    return f"node {node} is free in about {view.eta_seconds:.0f} s{late}"
+def _waits(wanted: Wanted, runner: RunnerProfile, known: Known) -> str:
+    line = _line(known, runner)
+    if line.full:
+        return f"the line of node {runner.node} is full"
+    late = f", past the deadline of {wanted.deadline_seconds:.0f} s" if _late(wanted, line) else ""
+    if line.load:
+        return f"{runner.model} would have to be loaded on node {runner.node}, about {line.eta:.0f} s{late}"
+    return f"node {runner.node} is free in about {line.eta:.0f} s{late}"
 
 
 def _passed_over(profile: Profile, wanted: Wanted, left: Sequence[str], name: str, chosen: str, known: Known) -> str:
     """Why a candidate is not the one chosen."""
-    return _waits(profile, wanted, name, known) if left.index(name) < left.index(chosen) else f"comes after {chosen}"
+    if chosen in left and left.index(name) > left.index(chosen):
+        return f"comes after {chosen}"
+    return _waits(wanted, profile.runners[name], known)
 
 
 def _nothing(profile: Profile, wanted: Wanted, rule: _Rule, out: Mapping[str, _Out | None]) -> InferenceError:

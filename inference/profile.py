@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
+from math import inf
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -34,6 +35,8 @@ _PREFIX = re.compile(r"[^\x00-\x1f\x7f]{1,1000}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # A Go duration, the only form of text that Ollama takes for keep_alive: "-1" without a unit is not one.
 _DURATION = re.compile(r"-?(?:\d+(?:\.\d*)?(?:ns|us|µs|ms|s|m|h))+")
+_PART = re.compile(r"(\d+(?:\.\d*)?)(ns|us|µs|ms|s|m|h)")
+_UNITS: Mapping[str, float] = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 # Names that lead to this machine: its own, and the ones a container has for the machine it runs on.
 _THIS_MACHINE = ("localhost", "host.docker.internal", "host.containers.internal")
 
@@ -106,6 +109,7 @@ class NodeConfig:
         role: one of `ROLES`. `primary` takes work in the order of a tier; `backup` when no primary is left; `burst`
             also what the ones before it cannot take in time; `cloud` likewise, after all others; `human-only` takes
             what names it.
+        preload: whether models that stay are loaded while nobody waits.
         mode_url: where its mode is told (`{"mode": "NORMAL"}` or `GAMING`), "" for a node that always takes work.
         price_in, price_out: of a million tokens of prompt and of answer, in one currency for all nodes.
         request_cap, daily_cap: what one request, and all of a day (UTC), may cost there at most; 0 for no cap.
@@ -121,6 +125,7 @@ class NodeConfig:
     trusted: bool = False
     memory: NodeMemory | None = None
     role: str = "primary"
+    preload: bool = True
     mode_url: str = ""
     price_in: float = 0.0
     price_out: float = 0.0
@@ -150,6 +155,7 @@ class RunnerProfile:
         offload: "cpu" where a part may run on the CPU, "" where that is a fault.
         think: whether the model thinks aloud first; one of `THINK_LEVELS` for models that take a level.
         options: those of `OPTIONS`.
+        substitutes: runners of the same node that take its work when they can begin sooner, in order of preference.
     """
 
     name: str
@@ -164,6 +170,7 @@ class RunnerProfile:
     offload: str = ""
     think: bool | str = False
     options: Mapping[str, Any] = field(default_factory=dict)
+    substitutes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +207,16 @@ class EmbeddingModel:
 
 def stays(keep_alive: str | int) -> bool:
     """Whether a model with that `keep_alive` is never unloaded for want of use."""
-    return keep_alive < 0 if isinstance(keep_alive, int) else keep_alive.startswith("-")
+    return keep_seconds(keep_alive) == inf
+
+
+def keep_seconds(keep_alive: str | int) -> float:
+    """Seconds that a model with that `keep_alive` stays when nobody uses it; infinite for one that always does."""
+    if isinstance(keep_alive, int):
+        return keep_alive if keep_alive >= 0 else inf
+    if keep_alive.startswith("-"):
+        return inf
+    return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(keep_alive))
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +306,8 @@ def parse(text: str, name: str) -> Profile:
     top = Table(f"profile {name}.toml", "", value, ProfileError)
     description = top.text("description", "")
     nodes = {key: _node(key, table) for key, table in top.tables("nodes").items()}
-    runners = {key: _runner(key, table, nodes) for key, table in top.tables("runners").items()}
+    tables = top.tables("runners")
+    runners = {key: _runner(key, table, nodes, tables) for key, table in tables.items()}
     tiers = _tiers(top, runners)
     fail_soft = _names(top, "fail_soft", runners)
     commands = _commands(top, tiers, runners)
@@ -368,6 +385,7 @@ def _node(name: str, table: Table) -> NodeConfig:
         trusted=table.flag("trusted", default=False),
         memory=_memory(table.table("memory")) if "memory" in table.value else None,
         role=table.choice("role", ROLES, "primary"),
+        preload=table.flag("preload", default=True),
         mode_url=_mode_url(table),
         price_in=table.decimal("price_in", 0, _MOST_MONEY, 0),
         price_out=table.decimal("price_out", 0, _MOST_MONEY, 0),
@@ -428,7 +446,7 @@ def _here(host: str) -> bool:
     return address.is_loopback or address.is_unspecified
 
 
-def _runner(name: str, table: Table, nodes: Mapping[str, NodeConfig]) -> RunnerProfile:
+def _runner(name: str, table: Table, nodes: Mapping[str, NodeConfig], names: Mapping[str, object]) -> RunnerProfile:
     if name in TIERS:
         raise table.wrong("", "has the name of a tier; a runner needs one of its own")
     node = table.choice("node", tuple(nodes))
@@ -449,6 +467,7 @@ def _runner(name: str, table: Table, nodes: Mapping[str, NodeConfig]) -> RunnerP
         offload=table.choice("offload", OFFLOADS, ""),
         think=think,
         options=_options(table, nodes[node].kind),
+        substitutes=_names(table, "substitutes", names),
     )
     if runner.num_ctx - runner.answer_tokens < MIN_PROMPT_TOKENS:
         most = runner.num_ctx - MIN_PROMPT_TOKENS
@@ -498,7 +517,7 @@ def _options(table: Table, kind: str) -> dict[str, Any]:
     return dict(options)
 
 
-def _names(table: Table, key: str, runners: Mapping[str, RunnerProfile]) -> tuple[str, ...]:
+def _names(table: Table, key: str, runners: Mapping[str, object]) -> tuple[str, ...]:
     """A list of runners, which may be empty."""
     names: list[Any] = table.take(key, (list,), "a list of runners", [])
     for name in names:
@@ -559,6 +578,11 @@ def _together(
                             f"runners.{runner.name}.{key}",
                             f"differs from {other.name} on node {node.name}, which has one for all; allowed: {allowed}",
                         )
+        for runner in here:
+            for name in runner.substitutes:
+                if name == runner.name or runners[name].node != node.name:
+                    problem = f"names {name}, which is no other runner of node {node.name}"
+                    raise top.wrong(f"runners.{runner.name}.substitutes", problem)
         places = sum(runner.slots for runner in here)
         if here and node.parallel > places:
             raise top.wrong(

@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from ssl import PROTOCOL_TLS_CLIENT, SSLContext
 from typing import Any
 
@@ -14,6 +16,10 @@ from inference import faults
 from inference.node import NodeUnavailable, UpstreamFault, start_hint
 from inference.profile import NodeConfig
 from inference.values import loads
+
+# httpcore tries to import it four times in each request: that it is not there is now known without a look at the disk.
+if find_spec("sniffio") is None:
+    sys.modules["sniffio"] = None  # type: ignore[assignment]
 
 # The longest line Ollama's own client accepts, in bytes.
 LINE_LIMIT = 8 * 1024 * 1024
@@ -170,7 +176,8 @@ async def post(
         UpstreamFault: none that held, or the client has been closed.
     """
     if http.is_closed:
-        raise UpstreamFault(f"the connections to {faults.told(node)} have been closed", hint="The service is stopping.")
+        hint = "The service is stopping."
+        raise UpstreamFault(f"the connections to {faults.told(node)} have been closed", hint=hint, by_node=False)
     # A lone surrogate, which JSON can spell and UTF-8 cannot, becomes a question mark.
     content = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
     request = http.build_request("POST", path, content=content, headers={"Content-Type": "application/json"})

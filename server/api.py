@@ -38,6 +38,10 @@ class Fleet(Protocol):
         """What fits into their memory."""
         ...
 
+    def lines(self) -> Mapping[str, Any]:
+        """The line before each node."""
+        ...
+
     @property
     def ledger(self) -> Ledger | None:
         """The decisions made; None where none can be kept."""
@@ -45,6 +49,10 @@ class Fleet(Protocol):
 
     async def states(self) -> tuple[Any, ...]:
         """How each node is."""
+        ...
+
+    def breakers(self) -> Mapping[str, Any]:
+        """Which nodes are left alone after failures."""
         ...
 
 

@@ -364,6 +364,21 @@ def _service(config: Config) -> Checks:
         yield Check("service", "warning", found, fix)
     else:
         yield Check("service", "ok", found)
+    yield from _left_alone(status["nodes"])
+
+
+def _left_alone(nodes: list[dict[str, Any]]) -> Checks:
+    """Nodes that the service asks nothing of after failures: only it knows."""
+    for node in nodes:
+        breaker = node["breaker"]
+        if breaker["state"] == "closed":
+            continue
+        wait = breaker["probe_seconds"]
+        then = "the next request goes there to see" if wait is None else f"it is asked again in {wait:.1f} s"
+        times = f"{breaker['failures']} failure{'s' * (breaker['failures'] != 1)} in a row"
+        found = f"the service leaves it alone after {times} ({breaker['last_error']}); {then}"
+        fix = "Until it answers, other nodes or the vault alone do. The log of the node says more."
+        yield Check(f"node {node['name']}", "warning", found, fix)
 
 
 def _decisions(config: Config) -> Checks:

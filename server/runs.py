@@ -20,7 +20,7 @@ KEEP_RUNS = 200
 KEEP_SECONDS = 24 * 3600
 KEEP_BYTES = 32 << 20
 # More at once than the queues of any profile hold; beyond it the answer is "busy" at once.
-LIVE_RUNS = 64
+LIVE_RUNS = 128
 # What a cancelled command gets to end by itself (close its upstream, say what it wrote); then it is said for it.
 GRACE_SECONDS = 0.5
 # Memory of one event beside its data, roughly.

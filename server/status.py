@@ -117,7 +117,12 @@ async def decisions(request: Request, limit: Annotated[int, Query(ge=1, le=MOST_
 
 
 async def _nodes(service: Service) -> list[dict[str, Any]]:
-    return [asdict(state) for state in await service.house.fleet.states()] if service.house else []
+    """Each node as it told of itself, the line before it, and how its breaker stands."""
+    if service.house is None:
+        return []
+    fleet = service.house.fleet
+    states, breakers, lines = await fleet.states(), fleet.breakers(), fleet.lines()
+    return [asdict(state) | {"line": lines[state.name], "breaker": asdict(breakers[state.name])} for state in states]
 
 
 def _counts(service: Service) -> dict[str, int]:

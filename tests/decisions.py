@@ -3,7 +3,7 @@
 from dataclasses import replace
 from random import Random
 
-from inference.decision import Known, NodeView, Wanted
+from inference.decision import Known, NodeView, RunnerView, Wanted
 from inference.ledger import Inputs
 from inference.profile import ROLES, NodeConfig, Profile, RunnerProfile
 
@@ -41,9 +41,10 @@ def profile_of(random: Random) -> Profile:
         )
         for name, node in NODES.items()
     }
+    runners = RUNNERS | {"small": replace(RUNNERS["small"], substitutes=random.choice(((), ("middle",))))}
     tiers = {tier: some() for tier in ("fast", "balanced", "deep")} | random.choice(({}, {"big": some()}))
     commands = {"orient": random.choice(("fast", "deep")), "draft": "middle"}
-    return Profile("drawn", "", nodes, RUNNERS, tiers, commands, (), fail_soft=random.choice(((), some())))
+    return Profile("drawn", "", nodes, runners, tiers, commands, (), fail_soft=random.choice(((), some())))
 
 
 def inputs_of(random: Random) -> Inputs:
@@ -76,4 +77,10 @@ def inputs_of(random: Random) -> Inputs:
         if choice((True, True, False))
     }
     over = {name: "over the memory budget: 9 of 8" for name in RUNNERS if choice((True, *[False] * 5))}
-    return Inputs(wanted, choice(("fast", "balanced", "deep")), Known(nodes, over))
+    runners = {
+        name: RunnerView(load + choice((0.0, 0.0, random.uniform(0, 90))), load)
+        for name in RUNNERS
+        if choice((True, False))
+        for load in (choice((0.0, 3.5)),)
+    }
+    return Inputs(wanted, choice(("fast", "balanced", "deep")), Known(nodes, over, runners=runners))

@@ -16,6 +16,7 @@ import httpx
 from fastapi import FastAPI
 
 from commands.events import Event
+from inference.breaker import Standing
 from inference.plan import Plan
 from prompts import SHIPPED
 from server.api import Pipeline, Service
@@ -75,8 +76,14 @@ class House:
     def plan(self) -> Plan:
         return Plan()
 
+    def lines(self) -> dict[str, Any]:
+        return {"desk": {"running": 0, "waiting": 0, "models": []}}
+
     async def states(self) -> tuple[State, ...]:
         return (State("desk", True, (Loaded("small", 3),)),)
+
+    def breakers(self) -> dict[str, Standing]:
+        return {"desk": Standing("open", 3, "it broke off", 1.5)}
 
     def commands(self) -> list[dict[str, Any]]:
         return [{"name": name, "description": f"The command {name}."} for name in (*SHIPPED, "own")]

@@ -30,9 +30,16 @@ def rendered(messages: Sequence[Mapping[str, Any]]) -> str:
     return f"{turns}<|im_start|>assistant\n"
 
 
-def count(text: str, bytes_per_token: float) -> int:
-    """Tokens of a text: its bytes in UTF-8 by so many, rounded up. No true tokenizer is so regular."""
-    return math.ceil(len(text.encode()) / bytes_per_token)
+def count(text: str, bytes_per_token: float, others_per_token: float = 0.0) -> int:
+    """Tokens of a text: its bytes in UTF-8 by so many, rounded up. No true tokenizer is so regular.
+
+    Args:
+        text: what is counted.
+        bytes_per_token: bytes of a token.
+        others_per_token: the same for bytes that are not ASCII; 0 for no difference.
+    """
+    plain = len(text.encode("ascii", "ignore"))
+    return math.ceil(plain / bytes_per_token + (len(text.encode()) - plain) / (others_per_token or bytes_per_token))
 
 
 def cut(text: str, first: int, last: int, bytes_per_token: float) -> str:

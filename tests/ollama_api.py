@@ -63,7 +63,9 @@ class Double:
         answers: what it says next, one text per answer; afterwards `answer` is asked.
         answer: makes an answer of a prompt.
         thinking: what a thinking model thinks aloud.
-        bytes_per_token: how it counts, the marks of the chat template included.
+        bytes_per_token, others_per_token: how it counts, the marks of the chat template included; see `count`.
+        deaf: whether it heeds neither `truncate` nor `shift`, and cuts what is too long without a word, as versions of
+            old and some other servers do.
         omit_zeros: whether numbers that are 0 vanish from answers, as they do in Go.
 
     Attributes:
@@ -81,6 +83,8 @@ class Double:
         answer: Answer = briefing,
         thinking: str = "The notes say enough.",
         bytes_per_token: float = 4.0,
+        others_per_token: float = 0.0,
+        deaf: bool = False,
         omit_zeros: bool = True,
     ) -> None:
         self.machine = machine
@@ -88,6 +92,8 @@ class Double:
         self.answer = answer
         self.thinking = thinking
         self.bytes_per_token = bytes_per_token
+        self.others_per_token = others_per_token
+        self.deaf = deaf
         self.omit_zeros = omit_zeros
         self.url = ""
         self.requests: list[Seen] = []
@@ -115,7 +121,7 @@ class Double:
 
     def count(self, text: str) -> int:
         """Tokens of a text."""
-        return count(text, self.bytes_per_token)
+        return count(text, self.bytes_per_token, self.others_per_token)
 
     async def handle(self, seen: Seen, transport: asyncio.Transport) -> None:
         """Answer a request."""
@@ -329,9 +335,8 @@ class _Call(Exchange):
     ) -> None:
         """Read the prompt and write the answer; `loaded` is how long the model took to be there."""
         stream = self.field("stream", bool, True)
-        prompt = self.fitted(runner, turns, options.get("num_keep", 4))
+        prompt, read = self.fitted(runner, turns, options.get("num_keep", 4))
         wanted = self.words(prompt, options, thinks=thinks)
-        read = self.double.count(prompt)
         read_seconds = await self.read(runner, prompt, read)
         began, limit = self.clock.now(), self.limit(runner, read, options.get("num_predict", -1))
         written: list[tuple[str, str]] = []
@@ -387,26 +392,28 @@ class _Call(Exchange):
         thought = pieces(self.double.thinking) if thinks else []
         return [("", piece) for piece in thought] + [(piece, "") for piece in pieces(text)]
 
-    def fitted(self, runner: Runner, turns: Sequence[Mapping[str, Any]], num_keep: int) -> str:
-        """The prompt as it reaches the model: whole, without its oldest messages, or without its middle.
+    def fitted(self, runner: Runner, turns: Sequence[Mapping[str, Any]], num_keep: int) -> tuple[str, int]:
+        """The prompt as it reaches the model: whole, without its oldest messages, or without its middle; its tokens.
 
         Raises:
             Refused: it is too long, and the request or the model leaves no other way.
         """
-        truncate, window, per = self.field("truncate", bool, True), runner.num_ctx, self.double.bytes_per_token
+        deaf, window = self.double.deaf, runner.num_ctx
+        truncate = deaf or self.field("truncate", bool, True)
         prompt = rendered(self.without_oldest(turns, window) if truncate else turns)
         tokens = self.double.count(prompt)
+        per = len(prompt.encode()) / tokens
         if self.meets("half"):
-            return cut(prompt, 4, tokens // 2 - 4, per)
+            return cut(prompt, 4, tokens // 2 - 4, per), tokens // 2
         if tokens < window:
-            return prompt
-        if not truncate or runner.model.native:
+            return prompt, tokens
+        if not truncate or (runner.model.native and not deaf):
             raise Refused(400, _exceeds(tokens, window))
-        if not runner.launch.shift:
+        if not runner.launch.shift and not deaf:
             raise Refused(400, TOO_LONG)
         first = min(num_keep if num_keep >= 0 else tokens, window - 1)
         limit = window - max((window - first) // 2, 1)
-        return cut(prompt, first, limit - first, per)
+        return cut(prompt, first, limit - first, per), limit
 
     def without_oldest(self, turns: Sequence[Mapping[str, Any]], window: int) -> Sequence[Mapping[str, Any]]:
         """The messages from where on they fit, and all system messages; the last one always stays."""

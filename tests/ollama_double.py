@@ -26,6 +26,8 @@ async def double(
     obey: bool = False,
     thinking: str = "The notes say enough.",
     bytes_per_token: float = 4.0,
+    others_per_token: float = 0.0,
+    deaf: bool = False,
     omit_zeros: bool = True,
     machine: Machine | None = None,
     **knobs: Any,
@@ -35,7 +37,8 @@ async def double(
     Args:
         host: where it listens.
         port: the same; 0 is any free one.
-        answers, answer, thinking, bytes_per_token, omit_zeros: see `Double`. Without them it cites the prompt's notes.
+        answers, answer, thinking, bytes_per_token, others_per_token, deaf, omit_zeros: see `Double`. Without them it
+            cites the prompt's notes.
         obey: whether it does what notes tell it to: see `tests.ollama_answers.obedient`.
         machine: what is behind it, else one is made of the knobs.
         knobs: arguments of `Machine`.
@@ -47,6 +50,8 @@ async def double(
             answer=answer or (obedient if obey else briefing),
             thinking=thinking,
             bytes_per_token=bytes_per_token,
+            others_per_token=others_per_token,
+            deaf=deaf,
             omit_zeros=omit_zeros,
         )
         tasks: set[asyncio.Task[None]] = set()

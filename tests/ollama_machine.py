@@ -1,7 +1,6 @@
 """The machine behind the Ollama double: models on its disk, memory, and which of them are loaded, by Ollama's rules."""
 
 import asyncio
-import contextlib
 import hashlib
 import heapq
 import itertools
@@ -9,7 +8,7 @@ import math
 import re
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
@@ -247,7 +246,7 @@ class Machine:
     Args:
         models: names of the catalogue, names to be made up, or models of one's own.
         vram_gib: GPU memory that is free when nothing is loaded.
-        load_seconds: how long a model takes to load; unload_seconds until the memory of one that went is back.
+        load_seconds: how long a model takes to load, for all or for each; unload_seconds until the memory of one that went is back.
         prefill, decode: tokens per second that are read and written.
         parallel: OLLAMA_NUM_PARALLEL. max_loaded: OLLAMA_MAX_LOADED_MODELS. max_queue: OLLAMA_MAX_QUEUE.
         kv_type: OLLAMA_KV_CACHE_TYPE. keep_alive: OLLAMA_KEEP_ALIVE, in seconds. context: OLLAMA_CONTEXT_LENGTH.
@@ -264,7 +263,7 @@ class Machine:
         models: Iterable[str | Model] = ("llama3.2:3b", "qwen2.5:7b", "qwen3:8b", "all-minilm"),
         *,
         vram_gib: float = 9.7,
-        load_seconds: float = 0.0,
+        load_seconds: float | Callable[[Model], float] = 0.0,
         unload_seconds: float = 0.0,
         prefill: float = math.inf,
         decode: float = math.inf,
@@ -436,15 +435,15 @@ class Machine:
         self.loaded[request.model.name] = runner
         self.loads += 1
         self.reloads += reload
-        loading = asyncio.ensure_future(self.clock.sleep(self.load_seconds))
+        seconds = self.load_seconds if isinstance(self.load_seconds, int | float) else self.load_seconds(request.model)
+        loading = asyncio.ensure_future(self.clock.sleep(seconds))
         try:
             either: list[asyncio.Future[Any]] = [loading, request.runner]
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         finally:
             if not loading.done():
                 loading.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await loading
+                await asyncio.wait({loading})  # a cancel of this task must not be taken for that one
         if request.runner.done():
             # Who asked for it left, and the load is given up. Others that wait for it ask again.
             self._unload(runner)

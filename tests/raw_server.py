@@ -57,13 +57,22 @@ class RawServer:
         seen = Seen(method, path, headers, json.loads(data) if data else None)
         self.seen.append(seen)
         scripts = self.scripts.get(path) or self.scripts.get("") or [[status(404)]]
-        for piece in scripts.pop(0) if len(scripts) > 1 else scripts[0]:
-            if isinstance(piece, float):
-                await asyncio.sleep(piece)
-            elif piece is HANG:
-                await reader.read(1)
-                seen.closed = time.monotonic()
-                return False
+        try:
+            return await self._say(scripts.pop(0) if len(scripts) > 1 else scripts[0], seen, reader, writer)
+        except ConnectionError:
+            seen.closed = time.monotonic()
+            return False
+
+    async def _say(
+        self, script: Sequence[Any], seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> bool:
+        for piece in script:
+            if isinstance(piece, float) or piece is HANG:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(piece if isinstance(piece, float) else None):
+                        await reader.read(1)
+                    seen.closed = time.monotonic()
+                    return False
             elif piece is CLOSE:
                 writer.close()
                 await writer.wait_closed()

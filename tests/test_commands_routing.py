@@ -27,6 +27,7 @@ from commands.routing import (
     states,
 )
 from context.vault import Vault
+from inference.node import ContextTooLarge
 from tests.houses import HANG, Nodes, done, house, profile, ran
 from tests.vaults import open_vault
 
@@ -325,6 +326,19 @@ def test_notes_leave_room_for_the_question(tmp_path: Path) -> None:
     assert (len(nodes.chats), final["degraded"]) == (2, [])
     left = 4096 - 700 - QUESTION_TOKENS - ANSWER_TOKENS
     assert left / 2 < final["usage"]["prompt_tokens"] <= left
+
+
+@pytest.mark.parametrize("refused", [True, False])
+def test_a_question_that_does_not_fit_is_asked_without_the_notes(tmp_path: Path, *, refused: bool) -> None:
+    vault = open_vault(tmp_path / "vault", VAULT | {"Cider.md": "Cider waits. " * 2000})
+    long = ContextTooLarge("too long", prompt_tokens=9000, num_ctx=8192, hint="Ask for less.")
+    script: list[Any] = [long] if refused else [ANSWER, long]
+    nodes = Nodes([[ANSWER], script, [json.dumps(CHOICE)]])
+    final = done(ran(house(vault, nodes), "update", text=WORDS, gather=["search"]))
+    assert (len(nodes.chats), final["degraded"]) == (3, [])
+    assert ["<note" in chat.messages[1].content for chat in nodes.chats] == [True, True, False]
+    assert nodes.chats[2].messages[2:] == nodes.chats[1].messages[2:]
+    assert WORDS in nodes.chats[2].messages[1].content
 
 
 def test_a_private_project_is_filed_here_and_told_to_no_node_outside(vault: Vault) -> None:

@@ -591,10 +591,70 @@ def test_a_prompt_that_counts_worse_is_packed_once_more(sample: Vault, tokens: i
     assert [one["path"] for one in last.data["passages"]] == [one["path"] for one in final["sources"]]
 
 
-def test_a_prompt_that_counts_worse_again_is_said(sample: Vault) -> None:
-    nodes = Nodes([[_too_large(11_000)]])
-    final = failed(ran(house(sample, nodes), "orient"))
-    assert (final["code"], len(nodes.chats)) == ("context_too_large", 2)
+@pytest.mark.parametrize("command", ["orient", "ask"])
+@pytest.mark.parametrize("window", [8192, 600])
+def test_a_prompt_that_counts_worse_again_is_said(sample: Vault, command: str, window: int) -> None:
+    nodes = Nodes([[_too_large(11_000, window)]])
+    found = ran(house(sample, nodes), command, text="disk")
+    assert len(nodes.chats) == (2 if window == 8192 else 1), "what nothing can be left out of is not sent again"
+    if command == "ask":
+        assert failed(found)["code"] == "context_too_large"
+    else:
+        final = done(found)
+        assert (final["degraded"], final["findings"][0]["code"]) == (["model"], "context_too_large")
+        assert final["answer"].startswith("## ")
+
+
+def test_a_prompt_is_sent_as_its_model_counts_and_not_changed_by_each_answer(sample: Vault) -> None:
+    async def test() -> None:
+        async with double(bytes_per_token=4.5) as node:
+            of = over_http(sample, node)
+            used, prompts = [], []
+            for _ in range(12):
+                final = done(await events(of, "orient", fresh=True))
+                assert (final["degraded"], final["findings"]) == ([], [])
+                used.append(final["usage"]["prompt_eval_count"] / (7168 - 700))
+                prompts.append(node.chats()[-1].body["messages"])
+            assert used[0] < 0.7
+            assert 0.85 < used[-1] < 1, used
+            assert prompts[3] == prompts[-1] != prompts[0], "no answer of the same length changes the next prompt"
+            await of.fleet.close()
+
+    asyncio.run(test())
+
+
+def test_a_refusal_is_learned_for_the_next_prompt(sample: Vault) -> None:
+    async def test() -> None:
+        async with double(bytes_per_token=2.0) as node:
+            of = over_http(sample, node)
+            for _ in range(3):
+                assert done(await events(of, "orient", fresh=True))["degraded"] == []
+            assert [seen.status for seen in node.chats()] == [400, 200, 200, 200]
+            await of.fleet.close()
+
+    asyncio.run(test())
+
+
+def test_a_refusal_is_learned_even_when_nothing_is_answered(sample: Vault) -> None:
+    nodes = Nodes([[_too_large(11_000)], [BROKEN], ["Well."]])
+    of = house(sample, nodes)
+    assert done(ran(of, "orient"))["degraded"] == ["model"]
+    assert done(ran(of, "orient"))["degraded"] == []
+    first, _, third = (sum(len(message.content.encode()) for message in chat.messages) for chat in nodes.chats)
+    assert third < first * (8192 - 700) / 11_000
+
+
+def test_a_prompt_that_leaves_little_room_is_said(sample: Vault) -> None:
+    nodes = Nodes([["Well.", usage(read=8000)], ["Well."]])
+    of = house(sample, nodes)
+    final = done(ran(of, "orient"))
+    [told] = [one for one in final["findings"] if one["code"] == "little_room"]
+    assert "8000 tokens" in told["message"]
+    assert "192 of 8192" in told["message"]
+    assert final["degraded"] == [], "it was read whole"
+    done(ran(of, "orient", fresh=True))
+    first, second = (sum(len(message.content.encode()) for message in chat.messages) for chat in nodes.chats)
+    assert second < first * (8192 - 700) / 8000
 
 
 def test_a_window_that_ends_within_the_answer_is_said(sample: Vault) -> None:
@@ -1103,7 +1163,7 @@ def test_words_are_kept_when_no_line_takes_them_in_time(vault: Vault) -> None:
     async def test() -> None:
         nodes = Nodes()
         of = house(vault, nodes, on=profile(queue=0))
-        async with of.fleet._queues["desk"].place():
+        async with of.fleet._owners["desk"].turn("small", 10.0):
             busy = failed(await events(of, "ask", text="quince"))
             assert (busy["code"], busy["retry_after"] >= 1) == ("busy", True)
             final = done(await events(of, "update", text="picked quinces", apply="capture"))
@@ -1117,7 +1177,8 @@ def test_words_are_kept_when_no_line_takes_them_in_time(vault: Vault) -> None:
 def test_a_line_that_is_longer_than_the_deadline_takes_nobody(vault: Vault) -> None:
     async def test() -> None:
         of = house(vault, on=profile(queue=8), deadline_seconds=5)
-        async with of.fleet._queues["desk"].place():
+        async with of.fleet._owners["desk"].turn("large", 10.0):
+            of.fleet._owners["desk"].loaded("large")
             busy = failed(await events(of, "ask", text="quince"))
         assert busy["code"] == "busy"
         assert "past the deadline of 5 s" in busy["message"]

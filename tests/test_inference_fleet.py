@@ -29,11 +29,11 @@ from inference.node import (
 )
 from inference.ollama import OllamaNode
 from inference.openai import OpenAINode
-from inference.profile import EmbeddingModel, NodeConfig, Profile, RunnerProfile, load, with_url
+from inference.profile import EmbeddingModel, NodeConfig, NodeMemory, Profile, RunnerProfile, load, with_url
 from tests.eventually import AT_ONCE, eventually
 from tests.ollama_api import Double
 from tests.ollama_double import double
-from tests.ollama_machine import CATALOG
+from tests.ollama_machine import CATALOG, Launch
 from tests.raw_server import END, HANG, HEAD, RawServer, piece, raw_server, status
 
 MESSAGES = (Message("user", "What is due?"),)
@@ -50,8 +50,10 @@ def run(test: Callable[[], Awaitable[None]], seconds: float = 20) -> None:
 def profile(url: str = "http://127.0.0.1:9", **more: Any) -> Profile:
     desk = NodeConfig("desk", "ollama", url, "local", **{"queue": 2, "parallel": 1} | more)
     runners = {
-        "small": RunnerProfile("small", "desk", "llama3.2:3b", "Q4_K_M", 8192, 1000, keep_alive=-1),
-        "large": RunnerProfile("large", "desk", "qwen3:8b", "Q4_K_M", 16384, 3000),
+        "small": RunnerProfile(
+            "small", "desk", "llama3.2:3b", "Q4_K_M", 8192, 1000, slots=desk.parallel, keep_alive=-1
+        ),
+        "large": RunnerProfile("large", "desk", "qwen3:8b", "Q4_K_M", 16384, 3000, slots=desk.parallel),
     }
     return Profile(
         "test", "", {"desk": desk}, runners, {"fast": ("small",), "deep": ("large",)}, {"orient": "fast"}, ()
@@ -324,8 +326,7 @@ def test_a_model_that_has_just_answered_is_not_asked_for_again() -> None:
 
 def test_a_dead_node_is_not_waited_on_twice() -> None:
     async def test() -> None:
-        now = [100.0]
-        fleet = Fleet(profile(), clock=lambda: now[0])
+        fleet = Fleet(profile())
         earlier = fleet.decide(Wanted("orient"), "fast")
         with pytest.raises(NodeUnavailable, match="refuses connections"):
             await Talk(fleet).all()
@@ -340,8 +341,6 @@ def test_a_dead_node_is_not_waited_on_twice() -> None:
                 pass
         assert "ollama serve" in caught.value.hint
         assert asked == []
-        now[0] += 2.1
-        assert fleet.decide(Wanted("orient"), "fast").runner == "small"
         await fleet.close()
 
     run(test)
@@ -415,6 +414,7 @@ def test_states_are_asked_at_once_and_remembered_for_two_seconds() -> None:
         now[0] += 2.1
         await fleet.states()
         assert len(asked) == 6
+        await fleet.close()
 
     run(test)
 
@@ -523,6 +523,60 @@ async def ollama_desk(shipped: str = "", **knobs: Any) -> AsyncGenerator[tuple[D
             await fleet.close()
 
 
+def test_the_line_tells_how_near_each_model_is() -> None:
+    async def test() -> None:
+        async with ollama_desk(vram_gib=8.5, load_seconds=0.3) as (ollama, _):
+            fleet = Fleet(profile(ollama.url, memory=NodeMemory(9, reserve_gib=0.5)))
+            await fleet.states()
+
+            def near() -> dict[str, str]:
+                return {one["runner"]: one["state"] for one in fleet.lines()["desk"]["models"]}
+
+            assert near() == {"small": "cold", "large": "cold"}
+            task = Talk(fleet).begin()
+            await eventually(lambda: near()["small"] == "loading")
+            assert fleet.lines()["desk"]["running"] == 1
+            await task
+            assert near() == {"small": "hot", "large": "cold"}
+            await Talk(fleet, "deep").all()
+            assert near() == {"small": "warm", "large": "hot"}
+            small = fleet.lines()["desk"]["models"][0]
+            assert 0.3 <= small["load_seconds"] < 2, "as it was measured"
+            assert ollama.machine.loads == 2
+            await fleet.close()
+
+    run(test)
+
+
+@pytest.mark.parametrize("stranger", [False, True])
+def test_what_stays_is_loaded_again_unless_another_program_uses_the_node(
+    stranger: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inference.schedule.QUIET_SECONDS", 0.2)
+
+    async def test() -> None:
+        async with ollama_desk("rtx3080", vram_gib=8.5, kv_type="q8_0") as (ollama, fleet):
+            machine = ollama.machine
+            await Talk(fleet, "", "research").all()
+            assert set(machine.loaded) == {"qwen3:8b"}
+            if stranger:
+                machine.models["mistral:7b"] = CATALOG["mistral:7b"]
+                async with machine.runner(CATALOG["mistral:7b"], Launch(num_ctx=4096)):
+                    pass
+                await asyncio.sleep(0.6)
+                assert set(machine.loaded) == {"mistral:7b"}
+            else:
+                await eventually(lambda: set(machine.loaded) == {"qwen2.5:7b", "llama3.2:3b"})
+                await eventually(lambda: fleet.lines()["local"]["models"][0]["state"] == "hot")
+                asked = len(ollama.chats())
+                await Talk(fleet, "", "orient").all()
+                await Talk(fleet, "", "plan").all()
+                assert machine.loads == 3
+                assert len(ollama.chats()) == asked + 2
+
+    run(test)
+
+
 def test_the_line_is_kept_here_and_never_at_ollama() -> None:
     async def test() -> None:
         async with ollama_desk(queue=12, decode=200, vram_gib=4) as (ollama, fleet):
@@ -536,12 +590,11 @@ def test_the_line_is_kept_here_and_never_at_ollama() -> None:
             await asyncio.gather(*tasks)
             assert all(talk.text == "Plums are due today." for talk in talks)
             assert (crowd, machine.running_peak, machine.pending_peak) == (1, 1, 1)
-            first = [talk.phases[0] for talk in talks[1:]]
-            assert [(name, n) for name, _, n, _ in first] == [("queued", n) for n in range(1, 6)]
+            first = sorted(talk.phases[0][0] for talk in talks)
+            assert first == ["loading", *["queued"] * 5]
             asked = [seen.body["model"] for seen in ollama.chats()]
-            assert asked == [fleet.profile.runners[one.runner].model for one in fleet.decisions], (
-                "in the order they came"
-            )
+            assert asked == ["llama3.2:3b"] * 4 + ["qwen3:8b"] * 2, "who finds its model there goes first for a while"
+            assert machine.loads == 2
 
     run(test)
 

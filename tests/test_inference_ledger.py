@@ -252,10 +252,10 @@ def test_the_fleet_tells_the_policy_what_it_knows(tmp_path: Path) -> None:
         fleet.note_mode("desk", "GAMING")
         with pytest.raises(NodeUnavailable, match="in mode GAMING"):
             fleet.decide(Wanted("orient"), "fast")
-        async with fleet._queues["desk"].place():
-            view = fleet._known().nodes["desk"]
-            assert view.full
-            assert 9 < view.eta_seconds <= 10
+        async with fleet._owners["desk"].turn("small", 30.0):
+            fleet._owners["desk"].loaded("small")
+            assert fleet._known().nodes["desk"].full
+            assert fleet._known().runners["small"].eta_seconds == pytest.approx(30)
         assert replay(tmp_path).identical == 4
         await fleet.close()
 

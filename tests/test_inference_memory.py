@@ -1,6 +1,7 @@
 """Bytes of a loaded model: weights against published files, cache and buffer against a real llama.cpp."""
 
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -146,6 +147,16 @@ def tiny_facts(more: Mapping[str, Any]) -> ModelFacts:
     return ModelFacts("tiny", "node", "F16", 1, WIDTH, HEADS, layers, FEED_FORWARD, VOCABULARY, 32768)
 
 
+def _told(log: Path) -> str:
+    """What the engine told of its buffers; a thread of its own writes that down, so it may come a little later."""
+    for _ in range(200):
+        said = log.read_text(errors="replace")
+        if re.search(r"compute buffer size =.*\n", said):
+            break
+        time.sleep(0.05)
+    return said
+
+
 @pytest.mark.parametrize(("num_ctx", "slots"), [(4096, 1), (1800, 3)])
 @pytest.mark.parametrize("kv_type", ["f16", "q8_0", "q4_0"])
 @pytest.mark.parametrize("name", ARCHITECTURES)
@@ -157,7 +168,7 @@ def test_the_cache_is_what_a_real_llama_cpp_allocates(
         tmp_path / "tiny.gguf", width=WIDTH, layers=LAYERS, heads=HEADS, feed_forward=FEED_FORWARD, **more
     )
     with engine(file, window=num_ctx, slots=slots, kv_type=kv_type, log=True):
-        said = file.with_suffix(".log").read_text(errors="replace")
+        said = _told(file.with_suffix(".log"))
     found = [float(size) for size in re.findall(r"KV buffer size =\s+([\d.]+) MiB", said)]
     one, known_facts = runner(num_ctx=num_ctx, slots=slots, kv_type=kv_type), tiny_facts(more)
     tokens, window = batch(replace(one, options={"num_batch": 512}), known_facts), span(one, known_facts)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.decision import Decision, Known, NodeView, Wanted
+from inference.decision import Decision, Known, NodeView, RunnerView, Wanted
 from inference.node import ContextTooLarge, InferenceError, NodeBusy, NodeUnavailable, NothingFits, OverBudget
 from inference.policy import MODE_SECONDS, decide, forced, most_cost
 from inference.profile import NodeConfig, Profile, RunnerProfile, load
@@ -451,6 +451,50 @@ def test_what_a_line_cannot_take_in_time_goes_only_where_that_is_declared() -> N
     assert lines(twins(sky={"role": "cloud"}), deadline=0, rack=900, loft=800).runner == "loft-middle"
 
 
+def swapping(wanted: Wanted, **views: tuple[float, float]) -> Decision:
+    """The decision when runners begin in so many seconds, of which so many are for loading; two stand in for `small`."""
+    nodes = NODES | {"desk": replace(NODES["desk"], role="primary")}
+    other = replace(RUNNERS["middle"], name="other", model="mistral:7b")
+    small = replace(RUNNERS["small"], substitutes=("middle", "other"))
+    profile = replace(PROFILE, nodes=nodes, runners=RUNNERS | {"small": small, "other": other})
+    known = Known(runners={name: RunnerView(*view) for name, view in views.items()})
+    return decide(profile, wanted, default_tier="fast", id="d", known=known)
+
+
+def test_a_declared_substitute_takes_it_when_that_saves_a_load() -> None:
+    own = Wanted("own")
+    assert swapping(own, small=(0, 0), middle=(0, 0)).runner == "small"
+    assert swapping(own, small=(9, 0), middle=(0, 0)).runner == "small", "its model is there; it only has to wait"
+    decision = swapping(own, small=(3, 3), middle=(0, 0), other=(5, 5))
+    assert (decision.runner, decision.rule, decision.degraded) == ("middle", "default+substitute", False)
+    assert decision.tier == "", "it is none of the tier"
+    assert decision.eta_seconds == 0
+    assert dict(decision.rejected)["small"] == "llama3.2:3b would have to be loaded on node desk, about 3 s"
+    assert decision.why.endswith("about 3 s), middle stands in for it.")
+    assert swapping(own, small=(3, 3), middle=(4, 4), other=(4.6, 4.6)).runner == "middle", "about as soon"
+    assert swapping(own, small=(3, 3), middle=(4.6, 4.6), other=(4.6, 0)).runner == "small"
+    assert swapping(own, small=(3, 3), middle=(4, 4), other=(1, 0)).runner == "other", "the one that begins first"
+
+
+def test_what_is_named_or_forced_has_no_substitute() -> None:
+    for wanted in (Wanted("own", tier="fast"), Wanted("own", model="llama3.2:3b")):
+        assert swapping(wanted, small=(3, 3), middle=(0, 0)).runner == "small"
+    assert swapping(Wanted("own", node="desk"), small=(3, 3), middle=(0, 0)).runner == "middle"
+
+
+def test_a_substitute_passes_every_filter_and_its_own_line() -> None:
+    small = replace(RUNNERS["small"], substitutes=("middle",))
+    profile = replace(PROFILE, runners=RUNNERS | {"small": small})
+    views = {"small": RunnerView(70, 3), "middle": RunnerView(10, 0)}  # 67 s in the line
+    wanted = Wanted("own", deadline_seconds=60)
+    late = decide(profile, wanted, default_tier="fast", id="d", known=Known(runners=views))
+    assert (late.runner, late.rule) == ("middle", "default+substitute"), "it rescues what would be late"
+    assert "past the deadline of 60 s" in late.why
+    over = Known(runners=views, over={"middle": "over"})
+    with pytest.raises(NodeBusy, match="would have to be loaded"):
+        decide(profile, wanted, default_tier="fast", id="d", known=over)
+
+
 def test_a_backup_takes_nothing_while_a_primary_is_there() -> None:
     profile = twins(rack={"role": "backup"})
     assert lines(profile, loft=20).runner == "loft-middle", "though it is named first and free sooner"
@@ -511,7 +555,15 @@ def test_whatever_is_asked_of_whatever_there_is(random: Random) -> None:
     assert runner.name not in known.over
     assert not node.daily_cap or view.spent + most_cost(node, runner) <= node.daily_cap
     assert not view.full
-    assert not wanted.deadline_seconds or view.eta_seconds < wanted.deadline_seconds
+    one = known.runners.get(runner.name, RunnerView(view.eta_seconds))
+    assert not wanted.deadline_seconds or one.eta_seconds - one.load_seconds < wanted.deadline_seconds
+    if decision.rule.endswith("+substitute"):
+        assert any(
+            runner.name in other.substitutes and known.runners[other.name].load_seconds
+            for other in profile.runners.values()
+            if other.name in known.runners
+        )
+        assert (wanted.force, wanted.tier, wanted.model) == ("", "", "")
     assert wanted.node in ("", node.name)
     assert wanted.model in ("", runner.model, runner.name)
     assert decision.degraded == ("+fail-soft" in decision.rule)

@@ -53,6 +53,7 @@ from tests.edge import (
     until,
     works,
 )
+from tests.eventually import eventually
 from tests.ollama_double import double_in_thread
 from tests.vaults import write
 
@@ -676,7 +677,10 @@ def test_the_status_tells_no_secret_and_no_path(tmp_path: Path) -> None:
     assert told.json["runs"] == {"running": 0, "done": 1, "failed": 0}
     assert told.json["config"]["cache"] == "redis"
     assert told.json["config"]["profile"] == "mine.toml"
+    line = {"running": 0, "waiting": 0, "models": []}
+    breaker = {"state": "open", "failures": 3, "last_error": "it broke off", "probe_seconds": 1.5}
     state = {"name": "desk", "reachable": True, "loaded": [{"model": "small", "size": 3}], "error": ""}
+    state |= {"line": line, "breaker": breaker}
     assert told.json["nodes"] == [state]
     assert ask(app, "GET", "/v1/nodes").json == {"nodes": [state]}
     for secret in (TOKEN, "secret", str(tmp_path)):
@@ -841,6 +845,56 @@ def test_a_client_that_goes_away_closes_the_connection_to_the_node(tmp_path: Pat
             await asyncio.wait_for(asyncio.gather(call, return_exceptions=True), 5)
             reply = await aask(app, "GET", "/v1/runs")
             assert reply.json["runs"][0]["code"] == "cancelled"
+
+        real(tmp_path, test, node.url)
+
+
+@pytest.mark.parametrize("where", ["in the line", "while it loads", "before the head", "in the stream"])
+@pytest.mark.parametrize("how", ["sse", "json", "delete"])
+def test_a_cancel_reaches_the_node_wherever_it_finds_the_run(tmp_path: Path, how: str, where: str) -> None:
+    with double_in_thread(decode=5.0, load_seconds=60 if where == "while it loads" else 0) as node:
+        if where == "before the head":
+            node.fault("slow_first", seconds=60)
+
+        async def test(app: Any, known: Config) -> None:
+            first = ""
+            if where == "in the line":
+                first = (await aask(app, "POST", "/ask", {"text": "the riser?", "detach": True})).json["run"]
+                await asyncio.to_thread(until, lambda: node.chats() and node.chats()[0].chunks, 10)
+            gone = asyncio.Event()
+            scope, receive = leaving(gone, FORMS["json" if how == "delete" else how].partition(": ")[2])
+            call = asyncio.create_task(app(scope, receive, ignore))
+            [run] = [one for one in await running(app, where) if one.id != first]
+            left = time.monotonic()
+            if how == "delete":
+                assert (await aask(app, "DELETE", f"/v1/runs/{run.id}")).json["code"] == "cancelled"
+            else:
+                gone.set()
+            await run.ended()
+            assert time.monotonic() - left < CANCEL_SECONDS
+            await asyncio.wait_for(asyncio.gather(call, return_exceptions=True), 5)
+            assert [one.name for one in run.events if one.name in FINAL] == ["failed"]
+            assert run.outcome()["code"] == "cancelled"
+            if where == "in the line":
+                await asyncio.sleep(0.1)
+                assert [(seen.closed, seen.ended) for seen in node.chats()] == [(0.0, 0.0)], "the other one goes on"
+                await aask(app, "DELETE", f"/v1/runs/{first}")
+            await asyncio.to_thread(until, lambda: node.chats()[0].closed, 10)
+            assert len(node.chats()) == 1
+            if where != "in the line":
+                assert node.chats()[0].closed - left < CANCEL_SECONDS
+
+        async def running(app: Any, where: str) -> list[Any]:
+            """The runs, once the last is where it is to be found."""
+            mark = {"in the line": "queued", "while it loads": "loading", "in the stream": "writing"}.get(where)
+
+            def is_there() -> bool:
+                runs = app.state.service.runs.all()
+                said = [json.loads(one.data)["name"] for one in runs[0].events if one.name == "phase"] if runs else []
+                return mark in said if mark else bool(node.chats())
+
+            await eventually(is_there)
+            return list(app.state.service.runs.all())
 
         real(tmp_path, test, node.url)
 

@@ -222,26 +222,40 @@ def test_clients_that_neither_read_nor_send_do_not_hold_up_the_end(tmp_path: Pat
         assert (tmp_path / "state" / "closed").exists()
 
 
-def test_the_real_program_lets_go_of_its_node_when_it_ends(tmp_path: Path) -> None:
+@pytest.mark.parametrize("where", ["while it loads", "before the head", "in the stream"])
+def test_the_real_program_lets_go_of_its_node_when_it_ends(tmp_path: Path, where: str) -> None:
+    """One run is at the node, two wait in line: each ends once, and the line is never sent on."""
     write(tmp_path / "vault", {"Riser.md": "---\ntype: project\nstatus: active\n---\n# Riser\nAbout pipes.\n"})
     with (
-        double_in_thread(decode=5.0) as node,
+        double_in_thread(decode=5.0, load_seconds=60 if where == "while it loads" else 0) as node,
         program(tmp_path, "real", ollama_url=node.url, cache="memory") as service,
     ):
-        accept = {"Accept": "text/event-stream"}
-        reader = Reader(service, "POST", "/ask", json={"text": "the riser?"}, headers=accept)
-        reader.start()
-        until(lambda: "event: token" in reader.text, 30)
+        if where == "before the head":
+            node.fault("slow_first", seconds=60)
+        ask, accept = {"text": "the riser?"}, {"Accept": "text/event-stream"}
+        first = Reader(service, "POST", "/ask", json=ask, headers=accept)
+        first.start()
+        until(lambda: ("event: token" in first.text) if where == "in the stream" else node.chats(), 30)
+        waits = [Reader(service, "POST", "/ask", json=ask, headers=accept), Reader(service, "POST", "/ask", json=ask)]
+        waits[0].start()
+        until(lambda: '"queued"' in waits[0].text, 30)
+        waits[1].start()
+        with service.client() as client:
+            until(lambda: client.get("/v1/status").json()["runs"]["running"] == 3)
         told = service.signal()
         assert service.end() == (0, "")
         assert time.monotonic() - told < promised()
-        reader.join(10)
-        assert reader.fault is None
-        events = sse(reader.text)
-        assert [name for _, name, _ in events if name in FINAL] == ["failed"]
-        assert (events[-1][1], events[-1][2]["code"]) == ("failed", "shutting_down")
+        for reader in (first, *waits):
+            reader.join(10)
+            assert reader.fault is None
+        for reader in (first, waits[0]):
+            events = sse(reader.text)
+            assert [name for _, name, _ in events if name in FINAL] == ["failed"]
+            assert (events[-1][1], events[-1][2]["code"]) == ("failed", "shutting_down")
+        assert (waits[1].status, json.loads(waits[1].text)["error"]["code"]) == (503, "shutting_down")
         until(lambda: node.chats()[0].closed)
         assert node.chats()[0].closed - told < 2
+        assert len(node.chats()) == 1
 
 
 def listens(place: Path) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import threading
 from collections.abc import Iterator, Mapping
@@ -15,10 +16,12 @@ import pytest
 from prompts import SHIPPED, PromptError
 from server import doctor
 from server.config import Config, ConfigError, load, token_file, vault_dir
-from server.doctor import Check, checks
+from server.doctor import Check, _left_alone, checks
+from tests.edge import config as edge_config
 from tests.kos import Person, closed_port, files_of
 from tests.ollama_double import double_in_thread
 from tests.redis_server import RedisServer
+from tests.serving import program
 from tests.vaults import write
 
 MODELS = ("llama3.2:3b", "qwen2.5:7b", "qwen3:8b")
@@ -321,6 +324,29 @@ def test_a_node_that_is_away(config: Config) -> None:
     assert check.status == "broken"
     assert f"{config.ollama_url} refuses connections; commands answer from the vault alone" in check.found
     assert "ollama serve" in check.fix
+
+
+def test_a_node_that_the_service_leaves_alone(tmp_path: Path) -> None:
+    write(tmp_path / "vault", NOTES)
+    url = f"http://127.0.0.1:{closed_port()}"
+    with program(tmp_path, "real", ollama_url=url, cache="memory"):
+        every = list(checks(lambda: edge_config(tmp_path, ollama_url=url, cache="memory")))
+    [check] = [one for one in every if one.name == "node local" and one.status == "warning"]
+    assert re.fullmatch(
+        rf"the service leaves it alone after \d+ failures? in a row \(node 'local' at {url} refuses connections\); "
+        r"it is asked again in [0-2]\.\d s",
+        check.found,
+    )
+    assert "the vault alone" in check.fix
+
+
+def test_a_node_that_is_to_be_tried() -> None:
+    breaker = {"state": "half-open", "failures": 3, "last_error": "it broke off", "probe_seconds": None}
+    closed = {"name": "rack", "breaker": breaker | {"state": "closed"}}
+    [check] = _left_alone([closed, {"name": "desk", "breaker": breaker}])
+    assert check.found == (
+        "the service leaves it alone after 3 failures in a row (it broke off); the next request goes there to see"
+    )
 
 
 def test_models_that_are_missing(tmp_path: Path) -> None:
