@@ -41,7 +41,7 @@ queue = 8
 [runners.{name}]
 node = "{name}"
 model = "{model}"
-quantisation = "{name}" # so that they are no equals: the first is preferred, also when the other has its model in memory
+quantisation = "{name}" # no equals: the first is preferred, also when the other has its model in memory
 num_ctx = 8192
 answer_tokens = {answer}
 slots = 128

@@ -361,8 +361,11 @@ class Fleet:
             look = self._looks[name] = asyncio.create_task(self._node(name).state())
             look.add_done_callback(lambda _: self._looks.pop(name, None))
         await asyncio.wait({look}, timeout=_LOOK_SECONDS)
-        if look.done() and not look.cancelled() and look.exception() is None:
-            self._observe(look.result())
+        told = look.result() if look.done() and not look.cancelled() and look.exception() is None else None
+        if told is not None and told.reachable:
+            self._observe(told)
+        else:
+            self._owners[name].not_told()
 
     def _observe(self, state: NodeState) -> None:
         if not state.reachable or self.profile.nodes[state.name].kind != "ollama":

@@ -12,6 +12,8 @@ from inference.schedule import Drop, Effect, Preload, Schedule, Start, Ticket
 
 # Seconds for which what is known of a node's memory is not looked at again.
 _SURE_SECONDS = 60.0
+# The same for a node that did not tell.
+_VAIN_SECONDS = 10.0
 
 
 @dataclass(eq=False, slots=True)
@@ -87,6 +89,10 @@ class Owner:
         self.has_seen = True
         self._sure_until = self._clock() + _SURE_SECONDS
         self._do(self.schedule.observed(runners, self._clock()))
+
+    def not_told(self) -> None:
+        """The node did not tell what is in its memory. It is not asked again at once: it may be off for the night."""
+        self._sure_until = self._clock() + _VAIN_SECONDS
 
     def loaded(self, runner: str) -> None:
         """A model has begun to answer, so it is in memory. What had to go for it the node will tell."""

@@ -126,6 +126,10 @@ def test_it_is_sure_of_what_it_knows_for_a_minute_and_until_it_is_in_doubt() -> 
         stage.owner.observed([])
         stage.owner.doubt()
         assert not stage.owner.is_sure
+        stage.owner.not_told()
+        assert stage.owner.is_sure, "it is not asked again at once"
+        await stage.clock.advance(11)
+        assert not stage.owner.is_sure
 
     run(test)
 
