@@ -297,6 +297,7 @@ def test_the_question_whether_it_is_loaded_never_delays_the_chat() -> None:
             await talk.all()
             assert time.monotonic() - began < 0.9, "an answer would be waited for a second"
             assert talk.phases == [("thinking", "llama3.2:3b", 0, 0)]
+            await fleet.look()
             began = time.monotonic()
             await fleet.look()
             assert time.monotonic() - began < 0.1, "one that does not tell is not asked again at once"
