@@ -399,8 +399,10 @@ class Fleet:
         chat = Chat(self.profile.runners[runner], (), 1)
         with self._breakers[node].asking(chat.runner.model) as heard:
             async with aclosing(self._node(node).chat(chat)) as chunks:
-                async for _ in chunks:
+                async for chunk in chunks:
                     heard()
+                    if chunk.usage is not None:
+                        self._paces[runner] = self._paces[runner].learned(chunk.usage, 0)
 
     async def embed(self, texts: Sequence[str], *, question: bool = False) -> list[Vector]:
         """The vectors of texts, in order, each of length 1.

@@ -559,7 +559,7 @@ def test_what_stays_is_loaded_again_unless_another_program_uses_the_node(
     monkeypatch.setattr("inference.schedule.QUIET_SECONDS", 0.2)
 
     async def test() -> None:
-        async with ollama_desk("rtx3080", vram_gib=8.5, kv_type="q8_0") as (ollama, fleet):
+        async with ollama_desk("rtx3080", vram_gib=8.5, kv_type="q8_0", load_seconds=0.15) as (ollama, fleet):
             machine = ollama.machine
             await Talk(fleet, "", "research").all()
             assert set(machine.loaded) == {"qwen3:8b"}
@@ -572,6 +572,7 @@ def test_what_stays_is_loaded_again_unless_another_program_uses_the_node(
             else:
                 await eventually(lambda: set(machine.loaded) == {"qwen2.5:7b", "llama3.2:3b"})
                 await eventually(lambda: fleet.lines()["local"]["models"][0]["state"] == "hot")
+                assert fleet.lines()["local"]["models"][0]["load_seconds"] < 1, "as it was measured"
                 asked = len(ollama.chats())
                 await Talk(fleet, "", "orient").all()
                 await Talk(fleet, "", "plan").all()
