@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -49,6 +50,8 @@ _LOOK_SECONDS = 0.2
 _PROMPT_TOKENS, _ANSWER_TOKENS, _BYTES = 2000, 250, 4
 # Weight of the latest answer in the average length of a command's answers.
 _WEIGHT = 0.3
+# Seconds after a decision in which its request comes, if it does.
+_GATHER_SECONDS = 2.0
 # Seconds of work of texts that become vectors, of loading their model, and how many requests for them run at once.
 _EMBED_SECONDS, _EMBED_LOAD_SECONDS, _MOST_ASIDE = 0.1, 1.0, 64
 # How often texts that make way for others look whether they may go, in seconds.
@@ -100,6 +103,8 @@ class Fleet:
         self._nodes: dict[str, Node] = {}
         self._sleep = sleep
         self._answers: dict[str, float] = {}
+        # Runners of decisions whose requests have not come yet, by id, and when they were made.
+        self._coming: dict[str, tuple[str, float]] = {}
         self._breakers = {name: Breaker(clock, self._watch) for name in profile.nodes}
         self._probing: asyncio.Task[None] | None = None
         self._closed = False
@@ -190,6 +195,7 @@ class Fleet:
             raise
         self._write(Inputs(wanted, default_tier, known), decision, identity)
         self._decisions.append(decision)
+        self._coming[decision.id] = (decision.runner, self._clock())
         return decision
 
     def note_mode(self, name: str, mode: str) -> None:
@@ -217,10 +223,21 @@ class Fleet:
 
     def _runner_view(self, runner: RunnerProfile) -> RunnerView:
         owner = self._owners[runner.node]
-        load = owner.load_seconds(runner.name)
-        if not owner.is_busy and not owner.schedule.loading:
+        load, coming = owner.load_seconds(runner.name), self._coming_to(runner.node)
+        if not (owner.is_busy or owner.schedule.loading or coming):
             return RunnerView(load, load)
-        return RunnerView(owner.eta(runner.name, self._paces[runner.name].work(_PROMPT_TOKENS, _ANSWER_TOKENS)), load)
+        return RunnerView(owner.eta(runner.name, self._usual(runner.name), coming), load)
+
+    def _coming_to(self, node: str) -> list[tuple[str, float]]:
+        """Runner and work of the requests to a node that were decided a moment ago and still gather their context."""
+        now = self._clock()
+        self._coming = {name: one for name, one in self._coming.items() if now - one[1] < _GATHER_SECONDS}
+        names = [name for name, _ in self._coming.values()]
+        return [(name, self._usual(name)) for name in names if self.profile.runners[name].node == node]
+
+    def _usual(self, runner: str) -> float:
+        """Seconds that an answer of usual length takes."""
+        return self._paces[runner].work(_PROMPT_TOKENS, _ANSWER_TOKENS)
 
     def _write(self, inputs: Inputs, made: Decision | InferenceError, identity: str) -> None:
         if self.ledger is not None:
@@ -274,6 +291,7 @@ class Fleet:
             else:
                 on_phase("queued", runner.model, place, owner.schedule.waiting)
 
+        self._coming.pop(decision.id, None)
         async with owner.turn(runner.name, self._work(chat, decision.command), on_wait) as loads:
             cost = self._reserve(runner)
             try:
@@ -338,6 +356,8 @@ class Fleet:
         finally:
             if not whole:
                 owner.doubt()
+                if begun:
+                    self._was_loaded(chat.runner.name)
 
     def _learn_pace(self, chat: Chat, command: str, usage: Usage, owner: Owner) -> None:
         name = chat.runner.name
@@ -373,6 +393,13 @@ class Fleet:
         models = self._models(state.name)
         there = [name for name, model in models.items() if any(same_model(one.model, model) for one in state.loaded)]
         self._owners[state.name].observed(there)
+        for name in there:
+            self._was_loaded(name)
+
+    def _was_loaded(self, runner: str) -> None:
+        """A model is in memory, so its file is in the machine's for a while."""
+        if runner in self._paces:
+            self._paces[runner] = replace(self._paces[runner], known=True)
 
     def _models(self, node: str) -> dict[str, str]:
         """The node's names for the models of its runners, and of the one for embeddings."""
@@ -396,13 +423,14 @@ class Fleet:
             with self._breakers[node].asking(self.profile.embedding.model):
                 await self._node(node).embed(self.profile.embedding, [])
             return
-        chat = Chat(self.profile.runners[runner], (), 1)
+        chat, began = Chat(self.profile.runners[runner], (), 1), self._clock()
         with self._breakers[node].asking(chat.runner.model) as heard:
             async with aclosing(self._node(node).chat(chat)) as chunks:
                 async for chunk in chunks:
                     heard()
-                    if chunk.usage is not None:
-                        self._paces[runner] = self._paces[runner].learned(chunk.usage, 0)
+                    if chunk.usage is not None:  # an answer without words does not tell how long it took
+                        usage = replace(chunk.usage, load_seconds=self._clock() - began)
+                        self._paces[runner] = self._paces[runner].learned(usage, 0)
 
     async def embed(self, texts: Sequence[str], *, question: bool = False) -> list[Vector]:
         """The vectors of texts, in order, each of length 1.

@@ -29,9 +29,11 @@ _OVERFLOW = ("burst", "cloud")
 # A substitute may begin so much of a load later than what it stands in for: a load keeps others waiting too.
 _WORTH_OF_LOAD = 0.5
 # Kinds of reasons that pass by themselves: the command goes on from the vault alone.
-_AWAY = ("health", "mode", "cost")
+_AWAY = ("health", "broken", "mode", "cost")
 # What is added to the name of a rule, and what a decision then says of the runner.
 _SOFT, _SUBSTITUTE, _OVERFLOWS = "+fail-soft", "+substitute", "+overflow"
+_FULL = "Try again later, or raise `queue` of the node in the profile."
+_LATE = "Try again later, name a faster tier, or raise `deadline_seconds` in the configuration."
 _HOW = {_SUBSTITUTE: "stands in for it", _OVERFLOWS: "takes what overflows"}
 
 
@@ -152,7 +154,7 @@ def _decision(
     return Decision(
         id=id,
         command=wanted.command,
-        tier=rule.tier if chosen in rule.order else "",
+        tier=rule.tier if chosen in rule.order or how.endswith(_SUBSTITUTE) else "",
         runner=chosen,
         node=runner.node,
         klass=profile.nodes[runner.node].klass,
@@ -250,7 +252,7 @@ def _out(profile: Profile, wanted: Wanted, rule: _Rule, runner: RunnerProfile, k
     if not view.answers:
         return _Out("health", f"node {node.name} does not answer")
     if view.broken:
-        return _Out("health", f"node {node.name} failed several times and is left alone for a while")
+        return _Out("broken", f"node {node.name} failed several times and is left alone for a while")
     if node.mode_url and not wanted.force and (mode := _mode(node, view)):
         return _Out("mode", mode)
     if runner.name in known.unable:
@@ -338,7 +340,7 @@ def _choice(profile: Profile, wanted: Wanted, left: Sequence[str], may: Sequence
     wait = line.retry if line.full else line.eta - line.load - wanted.deadline_seconds
     raise NodeBusy(
         f"no node can do {wanted.command} in time ({_waits(wanted, runners[best], known)})",
-        hint="Try again in a moment, or raise `queue` of the node in the profile.",
+        hint=_FULL if line.full else _LATE,
         retry_after=max(1.0, wait),
     )
 
@@ -365,7 +367,9 @@ def _waits(wanted: Wanted, runner: RunnerProfile, known: Known) -> str:
         return f"the line of node {runner.node} is full"
     late = f", past the deadline of {wanted.deadline_seconds:.0f} s" if _late(wanted, line) else ""
     if line.load:
-        return f"{runner.model} would have to be loaded on node {runner.node}, about {line.eta:.0f} s{late}"
+        return (
+            f"{runner.model} would have to be loaded on node {runner.node}, and begins in about {line.eta:.0f} s{late}"
+        )
     return f"node {runner.node} is free in about {line.eta:.0f} s{late}"
 
 
@@ -409,6 +413,8 @@ def _hint(kind: str, node: NodeConfig) -> str:
     """What to do about a node that takes no work now."""
     if kind == "health":
         return start_hint(node)
+    if kind == "broken":
+        return f"The log of node {node.name} says why; it is tried again every two seconds."
     if kind == "mode":
         return 'Wait until it is free, or force it: `model` "big", or the force pattern in your own words.'
     return "Wait until tomorrow, or raise the cap of the node in the profile."

@@ -2,6 +2,7 @@
 
 import errno
 import io
+import math
 import os
 import sys
 from argparse import Namespace
@@ -518,7 +519,7 @@ def _fail(data: Mapping[str, Any], *, as_json: bool) -> int:
         _print_json({"error": error, **_beside(data)})
         return EXIT.get(code, FAILED)
     if data.get("retry_after"):
-        hint = f"{hint} Try again in {data['retry_after']:g} s.".strip()
+        hint = f"{hint} Try again in {math.ceil(data['retry_after'])} s.".strip()
     _say(data["message"], hint)
     return EXIT.get(code, FAILED)
 

@@ -105,8 +105,8 @@ class Double:
         self.faults.append(Fault(kind, **more))
 
     def chats(self) -> list[Seen]:
-        """The requests for a chat."""
-        return [seen for seen in self.requests if seen.path == "/api/chat"]
+        """The requests for an answer; one without messages only loads its model."""
+        return [seen for seen in self.requests if seen.path == "/api/chat" and (seen.body or {}).get("messages") != []]
 
     def record(self) -> dict[str, Any]:
         """What `GET /double` tells."""

@@ -440,9 +440,11 @@ def test_what_a_line_cannot_take_in_time_goes_only_where_that_is_declared() -> N
         lines(twins(), rack=70, loft=65)
     assert "node loft is free in about 65 s, past the deadline of 60 s" in str(caught.value)
     assert caught.value.retry_after == 5.0
+    assert "deadline_seconds" in caught.value.hint
     with pytest.raises(NodeBusy, match="the line of node rack is full") as caught:
         lines(twins(), rack=-1, loft=-1)
     assert caught.value.retry_after == 7.0
+    assert "`queue`" in caught.value.hint
     for role in ("cloud", "burst"):
         decision = lines(twins(sky={"role": role}), rack=70, loft=-1)
         assert (decision.runner, decision.rule, decision.degraded) == ("sky-large", "command+overflow", False)
@@ -467,9 +469,11 @@ def test_a_declared_substitute_takes_it_when_that_saves_a_load() -> None:
     assert swapping(own, small=(9, 0), middle=(0, 0)).runner == "small", "its model is there; it only has to wait"
     decision = swapping(own, small=(3, 3), middle=(0, 0), other=(5, 5))
     assert (decision.runner, decision.rule, decision.degraded) == ("middle", "default+substitute", False)
-    assert decision.tier == "", "it is none of the tier"
+    assert decision.tier == "fast", "it does the tier's work"
     assert decision.eta_seconds == 0
-    assert dict(decision.rejected)["small"] == "llama3.2:3b would have to be loaded on node desk, about 3 s"
+    assert dict(decision.rejected)["small"] == (
+        "llama3.2:3b would have to be loaded on node desk, and begins in about 3 s"
+    )
     assert decision.why.endswith("about 3 s), middle stands in for it.")
     assert swapping(own, small=(3, 3), middle=(4, 4), other=(4.6, 4.6)).runner == "middle", "about as soon"
     assert swapping(own, small=(3, 3), middle=(4.6, 4.6), other=(4.6, 0)).runner == "small"

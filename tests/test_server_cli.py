@@ -292,7 +292,9 @@ def test_a_service_answers_as_the_command_alone_does(with_model: Person, served:
     assert objects[0] == objects[1]
 
 
-@pytest.mark.parametrize("words", [["orient"], ["context", "koji"], ["ask", "x", "--note", "Nowhere"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "words", [["orient", "--tier", "fast"], ["context", "koji"], ["ask", "x", "--note", "Nowhere"]], ids=" ".join
+)
 def test_a_person_sees_the_same_with_a_service_and_without(
     with_model: Person, served: Person, words: list[str]
 ) -> None:
