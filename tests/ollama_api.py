@@ -105,8 +105,8 @@ class Double:
         self.faults.append(Fault(kind, **more))
 
     def chats(self) -> list[Seen]:
-        """The requests for an answer; one without messages only loads its model."""
-        return [seen for seen in self.requests if seen.path == "/api/chat" and (seen.body or {}).get("messages") != []]
+        """The requests for an answer."""
+        return [seen for seen in self.requests if seen.path == "/api/chat" and not loads_only(seen)]
 
     def record(self) -> dict[str, Any]:
         """What `GET /double` tells."""
@@ -135,9 +135,10 @@ class Double:
         except Refused as error:
             await call.refuse(error)
 
-    def take_fault(self) -> Fault | None:
+    def take_fault(self, seen: Seen) -> Fault | None:
         """The fault that a request meets."""
-        fault = self.faults[0] if self.faults else None
+        # What is loaded ahead comes at any time, and is not what a fault is meant for.
+        fault = self.faults[0] if self.faults and not loads_only(seen) else None
         if fault is not None and fault.times is not None:
             fault.times -= 1
             if fault.times <= 0:
@@ -259,7 +260,7 @@ class _Call(Exchange):
 
     async def meet_fault(self) -> None:
         """Take the fault that is due; those that come before an answer come here."""
-        self.fault = fault = self.double.take_fault()
+        self.fault = fault = self.double.take_fault(self.seen)
         if fault is None:
             return
         if fault.kind in REFUSALS:
@@ -554,6 +555,11 @@ _ROUTES: Mapping[str, tuple[Sequence[str], Callable[[_Call], Awaitable[None]]]] 
     "/double/fault": (("POST", "DELETE"), _Call.control_faults),
     "/double/answers": (("POST",), _Call.control_answers),
 }
+
+
+def loads_only(seen: Seen) -> bool:
+    """Whether a request for an answer has no words, and so only loads its model, or lets it go."""
+    return seen.path == "/api/chat" and isinstance(seen.body, dict) and seen.body.get("messages") == []
 
 
 def _as_message(text: str, thinking: str) -> dict[str, Any]:

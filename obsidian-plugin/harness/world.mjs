@@ -29,7 +29,8 @@ export async function double(options = {}) {
     port: Number(new URL(url).port),
     stop: signal => process_.stop(signal),
     record: () => ask("/double"),
-    chats: async () => (await ask("/double")).requests.filter(r => r.path === "/api/chat"),
+    // One without messages only loads a model.
+    chats: async () => (await ask("/double")).requests.filter(r => r.path === "/api/chat" && r.body?.messages?.length),
     say: (...answers) => ask("/double/answers", "POST", { answers }),
     fault: (kind, o = {}) => ask("/double/fault", "POST", { kind, ...o }),
     clear: () => ask("/double/fault", "DELETE"),
