@@ -50,8 +50,6 @@ _LOOK_SECONDS = 0.2
 _PROMPT_TOKENS, _ANSWER_TOKENS, _BYTES = 2000, 250, 4
 # Weight of the latest answer in the average length of a command's answers.
 _WEIGHT = 0.3
-# Seconds after a decision in which its request comes, if it does.
-_GATHER_SECONDS = 2.0
 # Seconds of work of texts that become vectors, of loading their model, and how many requests for them run at once.
 _EMBED_SECONDS, _EMBED_LOAD_SECONDS, _MOST_ASIDE = 0.1, 1.0, 64
 # How often texts that make way for others look whether they may go, in seconds.
@@ -103,8 +101,6 @@ class Fleet:
         self._nodes: dict[str, Node] = {}
         self._sleep = sleep
         self._answers: dict[str, float] = {}
-        # Runners of decisions whose requests have not come yet, by id, and when they were made.
-        self._coming: dict[str, tuple[str, float]] = {}
         self._breakers = {name: Breaker(clock, self._watch) for name in profile.nodes}
         self._probing: asyncio.Task[None] | None = None
         self._closed = False
@@ -195,7 +191,6 @@ class Fleet:
             raise
         self._write(Inputs(wanted, default_tier, known), decision, identity)
         self._decisions.append(decision)
-        self._coming[decision.id] = (decision.runner, self._clock())
         return decision
 
     def note_mode(self, name: str, mode: str) -> None:
@@ -223,21 +218,10 @@ class Fleet:
 
     def _runner_view(self, runner: RunnerProfile) -> RunnerView:
         owner = self._owners[runner.node]
-        load, coming = owner.load_seconds(runner.name), self._coming_to(runner.node)
-        if not (owner.is_busy or owner.schedule.loading or coming):
+        load = owner.load_seconds(runner.name)
+        if not owner.is_busy and not owner.schedule.loading:
             return RunnerView(load, load)
-        return RunnerView(owner.eta(runner.name, self._usual(runner.name), coming), load)
-
-    def _coming_to(self, node: str) -> list[tuple[str, float]]:
-        """Runner and work of the requests to a node that were decided a moment ago and still gather their context."""
-        now = self._clock()
-        self._coming = {name: one for name, one in self._coming.items() if now - one[1] < _GATHER_SECONDS}
-        names = [name for name, _ in self._coming.values()]
-        return [(name, self._usual(name)) for name in names if self.profile.runners[name].node == node]
-
-    def _usual(self, runner: str) -> float:
-        """Seconds that an answer of usual length takes."""
-        return self._paces[runner].work(_PROMPT_TOKENS, _ANSWER_TOKENS)
+        return RunnerView(owner.eta(runner.name, self._paces[runner.name].work(_PROMPT_TOKENS, _ANSWER_TOKENS)), load)
 
     def _write(self, inputs: Inputs, made: Decision | InferenceError, identity: str) -> None:
         if self.ledger is not None:
@@ -291,7 +275,6 @@ class Fleet:
             else:
                 on_phase("queued", runner.model, place, owner.schedule.waiting)
 
-        self._coming.pop(decision.id, None)
         async with owner.turn(runner.name, self._work(chat, decision.command), on_wait) as loads:
             cost = self._reserve(runner)
             try:

@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from math import inf
@@ -101,17 +101,10 @@ class Owner:
             self.doubt()
         self._do(self.schedule.loaded(runner, self._clock()))
 
-    def eta(self, runner: str, seconds: float, coming: Sequence[tuple[str, float]] = ()) -> float:
-        """Seconds until a request that came now could probably begin to be answered.
-
-        Args:
-            runner: what answers.
-            seconds: of its work.
-            coming: runner and work of others that come before it, and are not in the line yet.
-        """
+    def eta(self, runner: str, seconds: float) -> float:
+        """Seconds until a request for so much work that came now could probably begin to be answered."""
         now = self._clock()
-        before = [Ticket(n - len(coming), name, now, work) for n, (name, work) in enumerate(coming)]
-        return self.schedule.forecast(now, *before, Ticket(0, runner, now, seconds))[0]
+        return self.schedule.forecast(now, Ticket(0, runner, now, seconds))[0]
 
     def load_seconds(self, runner: str) -> float:
         """Seconds to load the model of a runner; 0 if it is in memory or on its way, or if the memory is not known."""

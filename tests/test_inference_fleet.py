@@ -552,21 +552,6 @@ def test_the_line_tells_how_near_each_model_is() -> None:
     run(test)
 
 
-def test_requests_that_still_gather_their_context_count_for_those_behind_them() -> None:
-    async def test() -> None:
-        now = [100.0]
-        async with desk("llama3.2:3b") as (_, plain):
-            fleet = Fleet(plain.profile, clock=lambda: now[0])
-            await fleet.look()
-            etas = [fleet.decide(Wanted("orient"), "fast").eta_seconds for _ in range(3)]
-            assert etas[0] == 0 < etas[1] < etas[2]
-            now[0] += 3
-            assert fleet.decide(Wanted("orient"), "fast").eta_seconds == 0, "they did not come"
-            await fleet.close()
-
-    run(test)
-
-
 @pytest.mark.parametrize("stranger", [False, True])
 def test_what_stays_is_loaded_again_unless_another_program_uses_the_node(
     stranger: bool, monkeypatch: pytest.MonkeyPatch
