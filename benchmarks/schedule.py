@@ -191,7 +191,8 @@ class _Served:
         return self.card.paces[runner].work(request.prompt, answer)
 
     def _view(self, runner: str, request: Request, now: float) -> RunnerView:
-        load = 0.0 if runner in self.schedule.resident(now) else self.card.paces[runner].warm
+        there = runner == self.schedule.loading or runner in self.schedule.resident(now)
+        load = 0.0 if there else self.card.paces[runner].warm
         eta = self.schedule.forecast(now, Ticket(0, runner, now, self._work(runner, request)))[0]
         return RunnerView(eta, load)
 

@@ -253,8 +253,9 @@ class Fleet:
         Args:
             decision: where, and with which model.
             messages: the prompt.
-            on_phase: told "queued" with the place in the line and its length while waiting, then once, before the first
-                chunk, "loading" if the model is not in memory, else "thinking".
+            on_phase: told "queued" with the place in the line and its length while waiting ("loading" while it waits
+                for its own model alone), then once, before the first chunk, "loading" if the model is not in memory,
+                else "thinking".
             answer_tokens: the most the answer may have, if less than the decision reserves.
             schema: JSON Schema that the node is asked to keep the answer to; not every node does.
             until: when the caller's time is over, by the clock of the event loop; a node that is silent then failed.
