@@ -127,6 +127,11 @@ class Decision:
     degraded: bool = False
     eta_seconds: float = 0.0
 
+    @property
+    def is_forced(self) -> bool:
+        """Whether the request forced the big model, which lifts the mode of a node."""
+        return self.rule.startswith("force:")
+
     def as_dict(self) -> dict[str, Any]:
         """As JSON has it; `klass` is `class` there."""
         data = {name: getattr(self, name) for name in self.__slots__ if name not in ("klass", "rejected")}

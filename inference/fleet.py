@@ -9,13 +9,14 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from inference.breaker import OPEN, Breaker, Standing
 from inference.calibrations import Calibrations
 from inference.decision import Decision, Known, NodeView, RunnerView, Wanted
 from inference.embedding import Vector, embedded
 from inference.ledger import Inputs, Ledger
+from inference.mode import Modes
 from inference.model import ModelFacts
 from inference.node import (
     Chat,
@@ -34,10 +35,14 @@ from inference.node import (
 from inference.owner import Owner
 from inference.pace import LOADED_AT_ONCE, Pace, first_pace
 from inference.plan import EMBEDDING, Plan, make_plan
-from inference.policy import decide, most_cost
+from inference.policy import decide, mode_hint, why_gated
 from inference.profile import NodeConfig, Profile, RunnerProfile, keep_seconds, same_model
 from inference.room import PlannedRoom
 from inference.schedule import Rules, Schedule
+from inference.spending import Spending
+
+if TYPE_CHECKING:
+    from inference.mode_source import ModeSource
 
 # What is told of a run's progress: name, detail, n of total.
 OnPhase = Callable[[str, str, int, int], None]
@@ -107,10 +112,10 @@ class Fleet:
         self._states: tuple[float, tuple[NodeState, ...]] = (0.0, ())
         self._decisions: deque[Decision] = deque(maxlen=_KEPT_DECISIONS)
         self._questions = 0
-        # What mode sources told last, and when; what nodes cost on the day that stands there.
-        self._modes: dict[str, tuple[str, float]] = {}
-        self._day = day
-        self._spent: tuple[str, dict[str, float]] = ("", {})
+        self._spending = Spending(profile, ledger, day)
+        self._sources: dict[str, ModeSource] = {}
+        folder = ledger.folder if ledger is not None else None
+        self.modes = Modes(profile.nodes, self._ask_mode, self.free, clock=clock, sleep=sleep, folder=folder)
         # What nodes told of their models, and how they last had each in memory.
         self._told: dict[tuple[str, str], ModelFacts] = {}
         self._seen: dict[str, dict[str, Loaded]] = {name: {} for name in profile.nodes}
@@ -147,6 +152,9 @@ class Fleet:
     async def close(self) -> None:
         """Let go of all connections; what is under way breaks off."""
         self._closed = True
+        await self.modes.close()
+        for source in self._sources.values():
+            await source.close()
         if self._probing is not None:
             self._probing.cancel()
             with suppress(asyncio.CancelledError):
@@ -193,22 +201,17 @@ class Fleet:
         self._decisions.append(decision)
         return decision
 
-    def note_mode(self, name: str, mode: str) -> None:
-        """Take down what the mode source of a node tells: NORMAL or GAMING."""
-        self._modes[name] = (mode, self._clock())
-
     def _known(self) -> Known:
         """What is known of nodes and models at this moment."""
-        now, spent = self._clock(), self._spent_today()
+        spent = self._spending.today()
         views = {}
         for name, owner in self._owners.items():
-            mode, told = self._modes.get(name, ("", now))
-            full, breaker = owner.schedule.full, self._breakers[name]
+            full, breaker, mode = owner.schedule.full, self._breakers[name], self.modes.of(name)
             views[name] = NodeView(
                 answers=not (breaker.stops and breaker.is_away),
                 broken=breaker.stops and not breaker.is_away,
-                mode=mode,
-                mode_age=now - told,
+                mode=mode.mode if mode is not None else "",
+                mode_age=mode.age if mode is not None else 0.0,
                 full=full,
                 retry_seconds=owner.retry_after() if full else 1.0,
                 spent=spent.get(name, 0.0),
@@ -226,17 +229,6 @@ class Fleet:
     def _write(self, inputs: Inputs, made: Decision | InferenceError, identity: str) -> None:
         if self.ledger is not None:
             self.ledger.write(inputs, made, identity)
-
-    def _spent_today(self) -> dict[str, float]:
-        """What each node cost today. At a start it is what was written down, so that a cap holds beyond it."""
-        today = self._day()
-        if self._spent[0] != today:
-            kept = self.ledger.spent(today) if self.ledger is not None and self._has_cap() else {}
-            self._spent = (today, kept)
-        return self._spent[1]
-
-    def _has_cap(self) -> bool:
-        return any(node.daily_cap for node in self.profile.nodes.values())
 
     async def chat(
         self,
@@ -277,7 +269,9 @@ class Fleet:
                 on_phase("queued", runner.model, place, owner.schedule.waiting)
 
         async with owner.turn(runner.name, self._work(chat, decision.command), on_wait) as loads:
-            cost = self._reserve(runner)
+            if not decision.is_forced:
+                self._check_mode(decision.node)
+            cost = self._spending.reserve(runner)
             try:
                 # Those that waited behind a node that went away need not find out one by one.
                 with self._breakers[decision.node].asking(runner.model, until) as heard:
@@ -286,43 +280,16 @@ class Fleet:
                         async for chunk in chunks:
                             heard()
                             if chunk.usage is not None:
-                                self._spend(runner, self._cost(runner, chunk.usage) - cost)
+                                self._spending.settle(runner, cost, chunk.usage)
                             yield chunk
             except NodeUnavailable:
-                self._spend(runner, -cost)
+                self._spending.give_back(runner, cost)
                 raise
 
     def _work(self, chat: Chat, command: str) -> float:
         """Seconds that an answer will probably take: its prompt is known, and how long such answers were."""
         answer = min(self._answers.get(command, _ANSWER_TOKENS), chat.answer_tokens)
         return self._paces[chat.runner.name].work(_prompt_tokens(chat), answer)
-
-    def _reserve(self, runner: RunnerProfile) -> float:
-        """Count a request in full until its answer tells what it took; what it may cost.
-
-        Raises:
-            NodeUnavailable: requests decided in the same moment have used up the cap.
-        """
-        node = self.profile.nodes[runner.node]
-        cost = most_cost(node, runner)
-        if node.daily_cap and self._spent_today().get(node.name, 0.0) + cost > node.daily_cap:
-            hint = "Wait until tomorrow, or raise the cap of the node in the profile."
-            raise NodeUnavailable(f"node {node.name} has cost its cap of today", hint=hint)
-        self._spend(runner, cost)
-        return cost
-
-    def _spend(self, runner: RunnerProfile, cost: float) -> None:
-        spent = self._spent_today()
-        if cost:
-            spent[runner.node] = max(0.0, spent.get(runner.node, 0.0) + cost)
-
-    def _cost(self, runner: RunnerProfile, usage: Usage) -> float:
-        """What an answer cost; what is not told is taken to be the most it can be."""
-        node = self.profile.nodes[runner.node]
-        read, wrote = usage.prompt_eval_count, usage.completion_tokens
-        read = runner.num_ctx - runner.answer_tokens if read is None else read
-        wrote = runner.answer_tokens if wrote is None else wrote
-        return (read * node.price_in + wrote * node.price_out) / 1e6
 
     async def _stream(self, chat: Chat, command: str, owner: Owner) -> AsyncGenerator[Chunk, None]:
         """The answer of a node whose turn is ours. One that is not whole says nothing of the node's memory."""
@@ -352,8 +319,42 @@ class Fleet:
             before = self._answers.get(command, usage.completion_tokens)
             self._answers[command] = before + _WEIGHT * (usage.completion_tokens - before)
 
+    def _check_mode(self, name: str) -> None:
+        """Let nobody in whom a node's mode keeps away; that may have changed while they waited.
+
+        Raises:
+            NodeUnavailable: it does.
+        """
+        node, mode = self.profile.nodes[name], self.modes.of(name)
+        if mode is not None and (reason := why_gated(node, mode.mode, mode.age)):
+            raise NodeUnavailable(reason, hint=mode_hint(node))
+
+    async def _ask_mode(self, node: NodeConfig) -> str:
+        from inference.mode_source import ModeSource  # noqa: PLC0415 - as `make_node`
+
+        source = self._sources.get(node.name) or self._sources.setdefault(node.name, ModeSource(node))
+        return await source.ask()
+
+    async def free(self, name: str) -> None:
+        """Take our models out of the memory of a node that is there for a game now, unless somebody uses one."""
+        owner = self._owners[name]
+        is_empty = owner.is_sure and not owner.schedule.resident(self._clock())
+        if owner.is_busy or is_empty or owner.schedule.rules.served:
+            return
+        state = await self._node(name).state()
+        if not state.reachable:
+            owner.not_told()
+            return
+        self._observe(state)
+        for loaded in state.loaded:
+            if self._is_ours(name, loaded.model):
+                owner.doubt()  # it takes a moment until it is gone
+                with suppress(InferenceError):
+                    await self._node(name).unload(loaded.model)
+
     async def look(self) -> None:
-        """Ask nodes what is in their memory, where that is not known, so that a decision goes by it. Not for long."""
+        """Ask nodes for what is not known of their memory and modes, so that a decision goes by it. Not for long."""
+        await self.modes.look()
         names = [name for name, owner in self._owners.items() if not (owner.is_sure or self._breakers[name].stops)]
         if names:
             await asyncio.gather(*(self._look(name) for name in names))
@@ -400,6 +401,8 @@ class Fleet:
         Raises:
             InferenceError: it could not be loaded, or another program has a model there that would have to go.
         """
+        await self.modes.look()
+        self._check_mode(node)
         state = await self._node(node).state()
         if strange := [one.model for one in state.loaded if not self._is_ours(node, one.model)]:
             raise NodeBusy(f"another program has {strange[0]} in the memory of node {node}")
@@ -435,12 +438,14 @@ class Fleet:
             hint = "Add a table [embedding] to the profile."
             raise NothingFits(f"profile {self.profile.name} names no model for embeddings", hint=hint)
         owner = self._owners[model.node]
+        await self.modes.look()
         while not question and (self._questions or owner.is_busy):  # noqa: ASYNC110 - no one event says it
             await asyncio.sleep(_QUIET_SECONDS)
         prefix = model.query_prefix if question else model.document_prefix
         self._questions += question
         try:
             async with owner.turn(EMBEDDING, _EMBED_SECONDS, aside=True):
+                self._check_mode(model.node)
                 with self._breakers[model.node].asking(model.model):
                     vectors = await embedded(self._node(model.node), model, texts, prefix)
                 owner.loaded(EMBEDDING)
@@ -456,7 +461,7 @@ class Fleet:
         at, kept = self._states
         if kept and self._clock() - at < MEMORY_SECONDS:
             return kept
-        found = await self._ask(tuple(self.profile.nodes))
+        found, _ = await asyncio.gather(self._ask(tuple(self.profile.nodes)), self.modes.look())
         self._states = (self._clock(), found)
         return found
 

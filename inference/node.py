@@ -166,6 +166,14 @@ class Node(Protocol):
         """What it tells of some of its models, as far as it does; a node that tells nothing is no error."""
         ...
 
+    async def unload(self, model: str) -> None:
+        """Let a model go from memory, once its last request has ended; one that is not there is no error.
+
+        Raises:
+            InferenceError: the node did not do so. Nodes that serve what they have do nothing.
+        """
+        ...
+
     async def close(self) -> None:
         """Let go of its connections."""
         ...

@@ -147,6 +147,20 @@ class OllamaNode:
             raise ValueError("no object")  # noqa: TRY004 - as other JSON that is not understood
         return value
 
+    async def unload(self, model: str) -> None:
+        """Let a model go; see `inference.node.Node.unload`.
+
+        This endpoint takes any model, since it unloads before it looks at what that can do (`server/routes.go`).
+        """
+        request = {"model": model, "keep_alive": 0}
+        response = await wire.post(self._http, "/api/generate", request, self.config, _SHORT)
+        try:
+            await wire.whole(response, self.config, _SHORT)
+        finally:
+            await response.aclose()
+        if response.status_code != 200:
+            raise faults.not_understood(self.config, _UNEXPECTED)
+
     async def close(self) -> None:
         """Let go of its connections."""
         await self._http.aclose()

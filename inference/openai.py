@@ -234,6 +234,9 @@ class OpenAINode:
         """Nothing: there is no common way to ask for it."""
         return {}
 
+    async def unload(self, model: str) -> None:
+        """Do nothing: such a node serves what it has; see `inference.node.Node.unload`."""
+
     async def close(self) -> None:
         """Let go of its connections."""
         await self._http.aclose()

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from inference.decision import Decision, Known, NodeView, RunnerView, Wanted
+from inference.mode import GAMING, MODES
 from inference.node import (
     ContextTooLarge,
     InferenceError,
@@ -21,7 +22,6 @@ _BIG = ("big", "deep", "balanced", "fast")
 # What a client sends as `model` to force the big one.
 BIG = "big"
 # The mode in which a node with a mode source takes work, and how long it holds after it was told, in seconds.
-NORMAL, GAMING = "NORMAL", "GAMING"
 MODE_SECONDS = 6.0
 # Roles in the order in which they are asked; those that also take what the ones before them cannot take in time.
 _STAGES: Mapping[str, int] = {"primary": 0, "human-only": 0, "backup": 1, "burst": 2, "cloud": 3}
@@ -253,8 +253,8 @@ def _out(profile: Profile, wanted: Wanted, rule: _Rule, runner: RunnerProfile, k
         return _Out("health", f"node {node.name} does not answer")
     if view.broken:
         return _Out("broken", f"node {node.name} failed several times and is left alone for a while")
-    if node.mode_url and not wanted.force and (mode := _mode(node, view)):
-        return _Out("mode", mode)
+    if not wanted.force and (gated := why_gated(node, view.mode, view.mode_age)):
+        return _Out("mode", gated)
     if runner.name in known.unable:
         return _Out("unable", known.unable[runner.name])
     if wanted.text_tokens > runner.num_ctx - min(wanted.answer_tokens or runner.answer_tokens, runner.answer_tokens):
@@ -269,14 +269,24 @@ def _out(profile: Profile, wanted: Wanted, rule: _Rule, runner: RunnerProfile, k
     return None
 
 
-def _mode(node: NodeConfig, view: NodeView) -> str:
-    """Why a node with a mode source takes no work, "" if it does."""
-    if view.mode == GAMING and view.mode_age <= MODE_SECONDS:
+def why_gated(node: NodeConfig, mode: str, age: float) -> str:
+    """Why the mode of a node keeps work away that does not force it, "" if it does not.
+
+    A node with a mode source is there only while that says so: one that says nothing may be in the midst of a game.
+
+    Args:
+        node: has a `mode_url` if a source tells its mode.
+        mode: NORMAL or GAMING, "" if not known.
+        age: seconds since that was told.
+    """
+    if mode == GAMING and age <= MODE_SECONDS:
         return f"node {node.name} is in mode {GAMING}"
-    if view.mode not in (NORMAL, GAMING):
+    if not node.mode_url:
+        return ""
+    if mode not in MODES:
         return f"the mode of node {node.name} is not known"
-    if view.mode_age > MODE_SECONDS:
-        return f"the mode of node {node.name} was told {view.mode_age:.0f} s ago"
+    if age > MODE_SECONDS:
+        return f"the mode of node {node.name} was told {age:.0f} s ago"
     return ""
 
 
@@ -416,5 +426,11 @@ def _hint(kind: str, node: NodeConfig) -> str:
     if kind == "broken":
         return f"The log of node {node.name} says why; it is tried again every two seconds."
     if kind == "mode":
-        return 'Wait until it is free, or force it: `model` "big", or the force pattern in your own words.'
+        return mode_hint(node)
     return "Wait until tomorrow, or raise the cap of the node in the profile."
+
+
+def mode_hint(node: NodeConfig) -> str:
+    """What to do about a node whose mode keeps work away."""
+    first = "Wait until it is free" if node.mode_url else "`kos mode NORMAL` gives it back"
+    return f'{first}, or force it: `model` "big", or the force pattern in your own words.'

@@ -15,6 +15,7 @@ import httpx
 from inference import faults
 from inference.node import NodeUnavailable, UpstreamFault, start_hint
 from inference.profile import NodeConfig
+from inference.transport import NodeTransport
 from inference.values import loads
 
 # httpcore tries to import it four times in each request: that it is not there is now known without a look at the disk.
@@ -125,6 +126,8 @@ class Lines:
             except LineTooLong:
                 raise faults.line_too_long(self._node) from None
             if line is not None:
+                # Lines that came together are given one by one: what the first one brought goes out before the last.
+                await asyncio.sleep(0)
                 return line
             if self._ended:
                 raise StopAsyncIteration
@@ -154,15 +157,14 @@ class Lines:
 def client(node: NodeConfig, headers: Mapping[str, str] | None = None) -> httpx.AsyncClient:
     """The one HTTP client of a node: no proxy, no redirects, no compression; silence is borne by `Lines`."""
     # A context that trusts nobody costs nothing; loading the certificates of the world takes 20 ms.
-    verify = True if node.url.startswith("https:") else SSLContext(PROTOCOL_TLS_CLIENT)
+    context = httpx.create_ssl_context() if node.url.startswith("https:") else SSLContext(PROTOCOL_TLS_CLIENT)
     return httpx.AsyncClient(
         base_url=node.url,
         headers={"Accept-Encoding": "identity", "User-Agent": "knowledge-os", **(headers or {})},
         timeout=httpx.Timeout(None, connect=CONNECT_SECONDS[node.klass], write=_WRITE_SECONDS),
-        limits=httpx.Limits(max_connections=None, max_keepalive_connections=8),
+        transport=NodeTransport(context, keepalive=8),
         follow_redirects=False,
         trust_env=False,
-        verify=verify,
     )
 
 

@@ -14,6 +14,7 @@ from commands.events import Event
 from commands.journal import Journal
 from context.vault import Vault
 from inference.ledger import Ledger
+from inference.mode import Modes
 from prompts import SHIPPED
 from server.body import CommandBody, ContextBody, fields, read
 from server.config import Config
@@ -45,6 +46,11 @@ class Fleet(Protocol):
     @property
     def ledger(self) -> Ledger | None:
         """The decisions made; None where none can be kept."""
+        ...
+
+    @property
+    def modes(self) -> Modes:
+        """Which of them are there for models now."""
         ...
 
     async def states(self) -> tuple[Any, ...]:

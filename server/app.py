@@ -19,7 +19,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from server import api, edits_api, maps_api, status
+from server import api, edits_api, maps_api, modes_api, status
 from server.api import House, Pipeline, Service, real_pipeline
 from server.config import Config, read_token, token_file, vault_dir
 from server.errors import refusal
@@ -58,6 +58,7 @@ def create_app(
     app.include_router(api.router)
     app.include_router(edits_api.router)
     app.include_router(maps_api.router)
+    app.include_router(modes_api.router)
     app.add_middleware(FrontDoor, door=entrance or _entrance(config, config.port, read_token(config, create=True)))
     return app
 

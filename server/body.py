@@ -148,6 +148,14 @@ class AppliedBody(BaseModel):
     hunks: Hunks | None = None
 
 
+class ModeBody(BaseModel):
+    """The request of PUT /v1/mode; without `node` all nodes whose mode is set here."""
+
+    model_config = _STRICT
+    node: Name | None = None
+    mode: Literal["NORMAL", "GAMING"]
+
+
 class NoBody(BaseModel):
     """A request that says everything by its address."""
 

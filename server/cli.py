@@ -444,6 +444,16 @@ def _decisions(arguments: Namespace) -> int:
     return code
 
 
+def _mode(arguments: Namespace) -> int:
+    from server.modes import show
+    from server.screen import Screen
+
+    found = show(_config(arguments), arguments, Screen(silent=arguments.json))
+    if arguments.json:
+        _print_json(found)
+    return 0
+
+
 def _eval(arguments: Namespace) -> int:
     import asyncio
 
@@ -580,6 +590,7 @@ _COMMANDS: Mapping[str, Callable[[Namespace], int]] = {
     "doctor": _doctor,
     "plan-memory": _plan_memory,
     "decisions": _decisions,
+    "mode": _mode,
     "eval": _eval,
     "config": _show_config,
     "init": _init,

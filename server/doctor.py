@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from server.config import Config, ConfigError, read_token, token_file, vault_dir, vault_of
 
 if TYPE_CHECKING:
+    from inference.mode import Mode
     from inference.node import NodeState
     from inference.plan import NodePlan, Plan
     from inference.profile import EmbeddingModel, NodeConfig, Profile
@@ -463,21 +464,35 @@ def _profile(config: Config) -> Checks:
         return
     yield Check("profile", "ok", f"{profile.name}: {', '.join(profile.runners)}")
     embedding = profile.embedding if config.embeddings == "on" else None
-    states, plan = asyncio.run(_states(profile, embeds=embedding is not None))
+    states, plan, modes = asyncio.run(_states(config, profile, embeds=embedding is not None))
     for state in states:
         yield from _node(profile, profile.nodes[state.name], state, embedding)
+        yield from _mode(profile.nodes[state.name], modes.get(state.name))
     for node in plan.nodes:
         yield from _memory(node)
 
 
-async def _states(profile: "Profile", *, embeds: bool) -> "tuple[tuple[NodeState, ...], Plan]":
+async def _states(
+    config: Config, profile: "Profile", *, embeds: bool
+) -> "tuple[tuple[NodeState, ...], Plan, dict[str, Mode]]":
     from inference.fleet import Fleet
+    from inference.ledger import Ledger
+    from server.config import vault_folder
 
-    fleet = Fleet(profile, embeds=embeds)
+    ledger = Ledger(vault_folder(config), profile) if config.vault is not None and config.vault.is_dir() else None
+    fleet = Fleet(profile, embeds=embeds, ledger=ledger)
     try:
-        return await fleet.states(), fleet.plan
+        return await fleet.states(), fleet.plan, fleet.modes.all()
     finally:
         await fleet.close()
+
+
+def _mode(node: "NodeConfig", mode: "Mode | None") -> Checks:
+    """A node whose mode keeps work away."""
+    from inference.policy import mode_hint, why_gated
+
+    if mode is not None and (why := why_gated(node, mode.mode, mode.age)):
+        yield Check(f"node {node.name}", "warning", f"{why}{f' ({mode.error})' if mode.error else ''}", mode_hint(node))
 
 
 def _memory(node: "NodePlan") -> Checks:

@@ -21,6 +21,7 @@ ASKING = {
 }
 NEEDS_TEXT = ("update", "research", "ask")
 TIERS = ("fast", "balanced", "deep")
+MODES = ("NORMAL", "GAMING")
 # The limits of a request over HTTP (server.body) hold here too, so that both ways take the same.
 TEXT_CHARS = 200_000
 NAME_CHARS = 1024
@@ -136,6 +137,11 @@ def parser() -> argparse.ArgumentParser:
     _add_decisions(
         add("decisions", "the latest choices of node and model, with their reasons; or make all of them again")
     )
+    mode = add("mode", "which nodes are there for models; GAMING keeps work away and takes models out of memory")
+    words = "set it, of one node or all; without it modes are only told"
+    mode.add_argument("mode", nargs="?", type=str.upper, choices=MODES, metavar="|".join(MODES), help=words)
+    mode.add_argument("--node", type=_name, metavar="NAME", help="this node (default: all whose mode is set here)")
+    _add_json(mode, "print what HTTP answers as one JSON object; a failure too")
     _add_eval(add("eval", "how well contexts of this vault hold what they should, by questions it asks of itself"))
     config = add("config", "print the options in force, and where each comes from")
     _add_json(config, "print them as one JSON object")

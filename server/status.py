@@ -117,12 +117,18 @@ async def decisions(request: Request, limit: Annotated[int, Query(ge=1, le=MOST_
 
 
 async def _nodes(service: Service) -> list[dict[str, Any]]:
-    """Each node as it told of itself, the line before it, and how its breaker stands."""
+    """Each node as it told of itself, the line before it, how its breaker stands, and its mode if it has one."""
     if service.house is None:
         return []
     fleet = service.house.fleet
     states, breakers, lines = await fleet.states(), fleet.breakers(), fleet.lines()
-    return [asdict(state) | {"line": lines[state.name], "breaker": asdict(breakers[state.name])} for state in states]
+    modes = fleet.modes.all()
+    return [
+        asdict(state)
+        | {"line": lines[state.name], "breaker": asdict(breakers[state.name])}
+        | ({"mode": modes[state.name].mode} if state.name in modes else {})
+        for state in states
+    ]
 
 
 def _counts(service: Service) -> dict[str, int]:

@@ -17,7 +17,9 @@ from fastapi import FastAPI
 
 from commands.events import Event
 from inference.breaker import Standing
+from inference.mode import Modes
 from inference.plan import Plan
+from inference.profile import NodeConfig
 from prompts import SHIPPED
 from server.api import Pipeline, Service
 from server.app import create_app, http_server
@@ -54,6 +56,17 @@ class Call:
     closed: float = 0.0  # time.monotonic() at which the command noticed that it was cancelled
 
 
+def modes_of(nodes: dict[str, NodeConfig]) -> Modes:
+    """The modes of nodes without a source, and nothing to make room for."""
+
+    async def nothing(_: object) -> str:
+        return ""
+
+    async def free(_: str) -> None: ...
+
+    return Modes(nodes, nothing, free, clock=lambda: 0.0)
+
+
 @dataclass
 class House:
     """What the edge asks of a house, and the calls that reached it."""
@@ -67,6 +80,7 @@ class House:
     vault: Any = None
     journal: Any = None
     ledger: Any = None
+    modes: Modes = field(default_factory=lambda: modes_of({}))
 
     @property
     def fleet(self) -> "House":

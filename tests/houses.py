@@ -101,6 +101,9 @@ class ScriptedNode:
     async def facts(self, models: Sequence[str]) -> Mapping[str, ModelFacts]:
         return {}
 
+    async def unload(self, model: str) -> None:
+        raise NotImplementedError
+
     async def close(self) -> None:
         pass
 

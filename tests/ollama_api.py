@@ -279,6 +279,9 @@ class _Call(Exchange):
         await self.meet_fault()
         if not 0 <= self.field("top_logprobs", int, 0) <= 20:
             raise Refused(400, "top_logprobs must be between 0 and 20")
+        if not self.field("messages", list, []) and self.keep() == 0:
+            await self.let_go(model, _as_message)
+            return
         self.require(model, "completion", "chat")
         if self.field("tools", list, []) and "tools" not in model.capabilities:
             raise Refused(400, f"registry.ollama.ai/library/{model.name} does not support tools")
@@ -292,6 +295,9 @@ class _Call(Exchange):
         """POST /api/generate."""
         model = self.model()
         await self.meet_fault()
+        if not self.field("prompt", str, "") and self.keep() == 0:
+            await self.let_go(model, _as_response)
+            return
         self.require(model, "completion", "generate")
         raw = self.field("raw", bool, False)
         if raw and any(self.body().get(name) for name in ("template", "system", "context")):
@@ -303,15 +309,16 @@ class _Call(Exchange):
         turns += [{"role": "user", "content": prompt}] if prompt else []
         await self.generate_with(model, turns, _as_response, {} if raw else {"context": [1, 2, 3]})
 
+    async def let_go(self, model: Model, shape: Shape) -> None:
+        """Unload a model, whatever it can do."""
+        self.machine.expire(model)
+        await self.whole(200, self.chunk(shape("", ""), done=True, done_reason="unload"))
+
     async def generate_with(
         self, model: Model, turns: Sequence[Mapping[str, Any]], shape: Shape, last: Mapping[str, Any] | None = None
     ) -> None:
-        """Answer in the shape of the endpoint; without a question, load the model or let it go."""
+        """Answer in the shape of the endpoint; without a question, load the model."""
         keep, thinks = self.keep(), self.thinks(model)
-        if not turns and keep == 0:
-            self.machine.expire(model)
-            await self.whole(200, self.chunk(shape("", ""), done=True, done_reason="unload"))
-            return
         options = self.options()
         async with self.machine.runner(model, self.launch(options, model), keep) as runner:
             loaded = self.clock.now() - self.began

@@ -328,6 +328,8 @@ class Strict:
     async def facts(self, models: Sequence[str]) -> Mapping[str, ModelFacts]:
         return {}
 
+    async def unload(self, model: str) -> None: ...
+
     async def close(self) -> None: ...
 
 

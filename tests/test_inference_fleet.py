@@ -233,6 +233,8 @@ def test_never_more_requests_are_at_the_node_than_it_takes() -> None:
         async def facts(self, models: Sequence[str]) -> Mapping[str, ModelFacts]:
             return {}
 
+        async def unload(self, model: str) -> None: ...
+
         async def close(self) -> None: ...
 
     async def test() -> None:
@@ -401,6 +403,8 @@ def test_states_are_asked_at_once_and_remembered_for_two_seconds() -> None:
 
             async def facts(self, models: Sequence[str]) -> Mapping[str, ModelFacts]:
                 return {}
+
+            async def unload(self, model: str) -> None: ...
 
             async def close(self) -> None: ...
 

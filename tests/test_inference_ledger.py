@@ -243,13 +243,13 @@ def test_the_fleet_tells_the_policy_what_it_knows(tmp_path: Path) -> None:
         fleet = Fleet(profile, Nodes().make, clock=lambda: now[0], ledger=Ledger(tmp_path, profile))
         with pytest.raises(NodeUnavailable, match="the mode of node desk is not known"):
             fleet.decide(Wanted("orient"), "fast")
-        fleet.note_mode("desk", "NORMAL")
+        fleet.modes.heard("desk", "NORMAL")
         now[0] += 5
         assert fleet.decide(Wanted("orient"), "fast").runner == "small"
         now[0] += 5
         with pytest.raises(NodeUnavailable, match="was told 10 s ago"):
             fleet.decide(Wanted("orient"), "fast")
-        fleet.note_mode("desk", "GAMING")
+        fleet.modes.heard("desk", "GAMING")
         with pytest.raises(NodeUnavailable, match="in mode GAMING"):
             fleet.decide(Wanted("orient"), "fast")
         async with fleet._owners["desk"].turn("small", 30.0):
@@ -289,7 +289,7 @@ def test_what_a_day_cost_is_counted_and_outlives_a_start(tmp_path: Path) -> None
         known = fleet._known().nodes["sky"].spent
         assert known == pytest.approx(0.01003 + most), "the last one may have been sent"
         assert await spent(fleet) == pytest.approx(known + 0.01003)
-        fleet._spent[1]["sky"] = 0.39
+        fleet._spending.today()["sky"] = 0.39
         assert dict(fleet.decide(Wanted("own"), "deep").rejected)["sky-large"].startswith("node sky has cost 0.39")
         with pytest.raises(NodeUnavailable, match="has cost its cap"):
             async for _ in fleet.chat(once, (), on_phase=lambda *_: None):

@@ -397,6 +397,28 @@ def test_empty_lines_and_line_ends_of_windows_are_no_garbage() -> None:
     run(test)
 
 
+def test_of_lines_that_came_together_the_first_is_passed_on_before_the_others_are_read() -> None:
+    async def test() -> None:
+        async with raw_server() as server, node_at(server.url) as node:
+            server.answer(HEAD + piece(b"".join([*(said(str(n)) for n in range(50)), line(DONE)])) + END)
+            passed: asyncio.Queue[str] = asyncio.Queue()
+            behind = []
+
+            async def reader() -> None:
+                while text := await passed.get():
+                    behind.append((text, passed.qsize()))
+
+            reading = asyncio.create_task(reader())
+            async with aclosing(node.chat(CHAT)) as stream:
+                async for chunk in stream:
+                    passed.put_nowait(chunk.text)
+            await reading
+            assert [text for text, _ in behind] == [str(n) for n in range(50)]
+            assert max(left for _, left in behind) <= 1, "whoever shows them keeps up"
+
+    run(test)
+
+
 def test_nothing_after_the_end_counts() -> None:
     async def test() -> None:
         async with raw_server() as server, node_at(server.url) as node:

@@ -61,6 +61,8 @@ class MachineNode:
     async def facts(self, models: Sequence[str]) -> Mapping[str, ModelFacts]:
         return {}
 
+    async def unload(self, model: str) -> None: ...
+
     async def close(self) -> None: ...
 
 

@@ -282,29 +282,34 @@ check("a map of content shows its members and how each was found", async t => {
   await p.notice(/no map/);
 });
 
-check("modes: the switch is there where a node has modes, and asks the service to change", async t => {
+check("modes: the switch frees the card and gives it back; it is not there where no node has modes", async t => {
   const w = await t.world(fast);
-  let mode = "NORMAL";
-  w.proxy.respond("/v1/status", async (_, pass) => {
-    const { body } = await pass();
-    return { body: { ...body, nodes: body.nodes.map(n => ({ ...n, mode })) } };
-  });
-  w.proxy.respond("/v1/mode", ({ method, body }) => {
-    assert.equal(method, "PUT");
-    mode = JSON.parse(body).mode;
-    return { body: { node: "local", mode } };
-  });
   const p = await t.open(w, { note: NOTE });
   await p.status("ready");
   await p.openPanel();
   const button = p.in(".kos-mode");
   await button.waitFor();
+  const switched = async to => {
+    await button.click();
+    await p.until(on => document.querySelector(".kos-mode").getAttribute("aria-checked") === on, String(to === "GAMING"));
+    assert.deepEqual((await w.service.ask("/v1/mode")).nodes.map(node => node.mode), [to]);
+  };
   assert.equal(await button.getAttribute("aria-checked"), "false");
-  await button.click();
-  await p.until(() => document.querySelector(".kos-mode").getAttribute("aria-checked") === "true");
-  assert.equal(mode, "GAMING");
-  const without = await t.open(await t.world(fast), { note: NOTE });
-  await without.openPanel();
-  await without.status("ready");
-  assert.equal(await without.in(".kos-mode").count(), 0);
+  await switched("GAMING");
+  const before = (await w.double.chats()).length;
+  await p.run("orient");
+  await p.done();
+  assert.match(await p.text(".kos-degraded"), /No model answered/);
+  assert.match(await p.text(".kos-degraded"), /GAMING/);
+  assert.equal((await w.double.chats()).length, before, "nothing came to the card");
+  await switched("NORMAL");
+  const without = await t.world(fast);
+  without.proxy.respond("/v1/status", async (_, pass) => {
+    const { body } = await pass();
+    return { body: { ...body, nodes: body.nodes.map(({ mode, ...node }) => node) } };
+  });
+  const q = await t.open(without, { note: NOTE });
+  await q.openPanel();
+  await q.status("ready");
+  assert.equal(await q.in(".kos-mode").count(), 0);
 });
