@@ -20,8 +20,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from commands.contexts import build_context  # noqa: E402
 from commands.house import House  # noqa: E402 - the path must be set first
-from commands.run import Request, build_context  # noqa: E402
+from commands.request import Request  # noqa: E402
 from context.index import Index  # noqa: E402
 from context.names import folder_of  # noqa: E402
 from context.vault import Vault  # noqa: E402

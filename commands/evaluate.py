@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, median
 
+from commands.contexts import DEFAULT_GATHER
 from commands.gather import Gathering
 from commands.questions import Question
-from commands.run import DEFAULT_GATHER
 from commands.select import Selection, collect, gathering, pack
 from context.assemble import BYTES4, Context, Passage
 from context.calendar import Calendar

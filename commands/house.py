@@ -89,6 +89,11 @@ class House:
         """
         return self.vectors if self.vectors and (not private or self.vectors.embedder.sees_private) else None
 
+    def stays_inside(self, node: str) -> bool:
+        """Whether what a node sees stays in the house: no node at all, a local one, or a trusted one in the LAN."""
+        config = self.fleet.profile.nodes.get(node)
+        return config is None or config.sees_private
+
     def status(self) -> dict[str, Any]:
         """The vault, its index, the cache and the watcher, for `GET /v1/status`: counts, never a note's text."""
         snapshot = self.vault.snapshot

@@ -15,9 +15,9 @@ from context.scan import scan
 from context.vault import Snapshot, Vault
 from context.words import asked
 
-# So many projects and tasks are put before a model: more would crowd the window, and it chooses worse among many.
 # Chunks that are looked at for projects that fit the words.
 _MOST_HITS = 60
+# So many projects and tasks are put before a model: more would crowd the window, and it chooses worse among many.
 MOST_PROJECTS = 6
 _MOST_TASKS = 4
 _MOST_CHARS = 80
@@ -80,6 +80,31 @@ class Choice:
 
     updates: Mapping[str, Update]
     finished: frozenset[tuple[str, Task]]
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """The vault's names, the projects that words may belong to, and what a project's status may be."""
+
+    entities: Entities
+    candidates: tuple[Candidate, ...]
+    states: tuple[str, ...]
+
+
+def route(vault: Vault, words: str, *, project: str = "", private: bool = True) -> Routing:
+    """Look for the projects that words may belong to. Searches: runs in a thread.
+
+    Args:
+        vault: the vault.
+        words: what the person typed.
+        project: the name of a project that the request names itself; "" for none.
+        private: whether private notes may be among those that are not named.
+    """
+    snapshot = vault.snapshot
+    path = snapshot.names.resolve(project, "") if project else None
+    entities = Entities(snapshot, private=True)
+    found = candidates(vault, entities, words, projects=[path] if path else [], private=private)
+    return Routing(entities, found, states(snapshot, private=private))
 
 
 def complexity(text: str, *, more: bool = False) -> str:

@@ -115,10 +115,13 @@ class Pipeline:
 
 
 def real_pipeline() -> Pipeline:
-    """The pipeline of `commands.run`, imported when a service is made."""
-    from commands import run  # noqa: PLC0415 - brings in the node clients, which no test of the edge needs
+    """The pipeline of the commands floor, imported when a service is made."""
+    # Brings in the node clients, which no test of the edge needs.
+    from commands import contexts, request, run  # noqa: PLC0415
 
-    return Pipeline(run.run, run.build_context, run.receipt, run.replay, run.Request, run.Earlier)
+    return Pipeline(
+        run.run, contexts.build_context, contexts.receipt, contexts.replay, request.Request, request.Earlier
+    )
 
 
 @dataclass(slots=True)

@@ -244,7 +244,8 @@ def _ask_service(service: "Service", command: str, fields: Mapping[str, Any], sc
 async def _ask_here(config: "Config", command: str, fields: Mapping[str, Any], screen: "Screen") -> None:
     import secrets
 
-    from commands.run import Request, run
+    from commands.request import Request
+    from commands.run import run
 
     house = await _open(config)
     try:
@@ -257,7 +258,8 @@ async def _ask_here(config: "Config", command: str, fields: Mapping[str, Any], s
 
 
 async def _context_here(config: "Config", fields: Mapping[str, Any]) -> dict[str, Any]:
-    from commands.run import Request, build_context
+    from commands.contexts import build_context
+    from commands.request import Request
 
     house = await _open(config)
     try:

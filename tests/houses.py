@@ -14,7 +14,8 @@ from typing import Any
 from commands.events import FINAL, Event
 from commands.house import House, Settings, shipped_prompts
 from commands.journal import Journal
-from commands.run import Earlier, Request, run
+from commands.request import Earlier, Request
+from commands.run import run
 from context.cache import Cache, open_cache
 from context.vault import Vault
 from inference.fleet import Fleet

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from commands.events import FINAL, NAMES, failed, phase
-from commands.run import CommandError
+from commands.request import CommandError
 from inference.node import ContextTooLarge, DeadlineExceeded, NodeBusy, NodeUnavailable
 from prompts import PromptError
 

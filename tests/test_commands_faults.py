@@ -263,7 +263,7 @@ def test_a_vault_that_stalls_does_not_outlive_the_deadline(
 ) -> None:
     """Gathering waits for a disk that does not come back, and so does the second attempt of /update."""
     back = threading.Event()
-    monkeypatch.setattr(module, "_prepare", lambda *_: back.wait(20))
+    monkeypatch.setattr(module, "prepare", lambda *_: back.wait(20))
     monkeypatch.setattr(module, "_LAST_SECONDS", 0.2)
 
     async def test() -> None:

@@ -12,8 +12,9 @@ from commands.edits import Change, change_of
 from commands.entities import Entities
 from commands.filing import filing
 from commands.journal import Journal
+from commands.request import Request
 from commands.routing import candidates
-from commands.run import Request, run
+from commands.run import run
 from context.calendar import calendar
 from context.kinds import configured
 from context.note import parse

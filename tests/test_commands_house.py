@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from commands.contexts import build_context
 from commands.house import shipped_prompts
-from commands.run import Request, _stays_inside, build_context
+from commands.request import Request
 from context.cache import open_cache, pack
 from context.index import Index
 from context.vault import Vault
@@ -186,8 +187,8 @@ def test_the_configuration_says_which_node_is_trusted(
     async def test() -> None:
         write(tmp_path / "vault", {"a.md": "x"})
         of = await open_house(config(tmp_path, ollama_url=url, trusted_nodes=trusted, cache="memory"))
-        assert _stays_inside(of, "local") is inside
-        assert _stays_inside(of, ""), "the vault alone is the house itself"
+        assert of.stays_inside("local") is inside
+        assert of.stays_inside(""), "the vault alone is the house itself"
         await of.close()
 
     asyncio.run(test())

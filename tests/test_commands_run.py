@@ -15,7 +15,8 @@ from commands.capture import capture
 from commands.edits import Change
 from commands.events import FINAL, Event
 from commands.house import House
-from commands.run import Earlier, Request, run
+from commands.request import Earlier, Request
+from commands.run import run
 from context.cache import open_cache
 from context.index import Index
 from context.vault import Vault, VaultOptions
@@ -1070,7 +1071,7 @@ def test_a_note_that_is_saved_in_that_very_moment_is_read_anew(vault: Vault, mon
             (vault.root / "Daily/2025-09-14.md").write_text(typed.pop())
         return change
 
-    monkeypatch.setattr("commands.run.capture", late)
+    monkeypatch.setattr("commands.keeping.capture", late)
     done(ran(house(vault), "update", text="ours", apply="capture"))
     assert words_of(vault) == "## Log\n- typed just now\n- 09:00 ours\n"
 

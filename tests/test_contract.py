@@ -12,7 +12,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from commands.events import FINAL, NAMES, Event
-from commands.run import Request, run
+from commands.request import Request
+from commands.run import run
 from prompts import SHIPPED
 from server.client import _parsed
 from server.errors import STATUS, Refusal

@@ -20,9 +20,10 @@ from typing import Any
 import pytest
 from redis import ResponseError
 
+from commands.contexts import build_context
 from commands.house import House
 from commands.latest import Latest
-from commands.run import CommandError, Request, build_context
+from commands.request import CommandError, Request
 from context.cache import Address, Cache, CacheStats, pack, unpack
 from context.index import Index
 from context.note import decode

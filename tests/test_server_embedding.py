@@ -12,8 +12,9 @@ from typing import Any
 import httpx
 import pytest
 
+from commands.contexts import build_context
 from commands.house import House
-from commands.run import Request, build_context
+from commands.request import Request
 from inference.profile import ProfileError
 from server import doctor
 from server.config import load
