@@ -11,32 +11,30 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from inference.breaker import OPEN, Breaker, Standing
+from inference.breaker import Standing
 from inference.calibrations import Calibrations
 from inference.decision import Decision, Known, NodeView, RunnerView, Wanted
 from inference.embedding import Vector, embedded
 from inference.ledger import Inputs, Ledger
 from inference.mode import Modes
-from inference.model import ModelFacts
 from inference.node import (
     Chat,
     Chunk,
     InferenceError,
-    Loaded,
     Message,
     Node,
     NodeBusy,
     NodeState,
     NodeUnavailable,
     NothingFits,
-    UpstreamFault,
     Usage,
 )
+from inference.nodes import Nodes, make_node
 from inference.owner import Owner
 from inference.pace import LOADED_AT_ONCE, Pace, first_pace
-from inference.plan import EMBEDDING, Plan, make_plan
+from inference.plan import EMBEDDING, Plan
 from inference.policy import decide, mode_hint, why_gated
-from inference.profile import NodeConfig, Profile, RunnerProfile, keep_seconds, same_model
+from inference.profile import NodeConfig, Profile, RunnerProfile, keep_seconds
 from inference.room import PlannedRoom
 from inference.schedule import Rules, Schedule
 from inference.spending import Spending
@@ -47,10 +45,6 @@ if TYPE_CHECKING:
 # What is told of a run's progress: name, detail, n of total.
 OnPhase = Callable[[str, str, int, int], None]
 
-# Seconds for which probes are remembered.
-MEMORY_SECONDS = 2.0
-# Seconds that a chat waits at most for the answer what is in the node's memory.
-_LOOK_SECONDS = 0.2
 # Tokens of a prompt and of an answer before one was seen, and bytes of a token for what is only a guess of time.
 _PROMPT_TOKENS, _ANSWER_TOKENS, _BYTES = 2000, 250, 4
 # Weight of the latest answer in the average length of a command's answers.
@@ -60,17 +54,6 @@ _EMBED_SECONDS, _EMBED_LOAD_SECONDS, _MOST_ASIDE = 0.1, 1.0, 64
 # How often texts that make way for others look whether they may go, in seconds.
 _QUIET_SECONDS = 0.05
 _KEPT_DECISIONS = 200
-
-
-def make_node(config: NodeConfig) -> Node:
-    """The node of a configuration. Its HTTP client is imported with it, so that whoever asks no node pays nothing."""
-    if config.kind == "ollama":
-        from inference.ollama import OllamaNode  # noqa: PLC0415 - see above
-
-        return OllamaNode(config)
-    from inference.openai import OpenAINode  # noqa: PLC0415 - see above
-
-    return OpenAINode(config)
 
 
 class Fleet:
@@ -100,27 +83,17 @@ class Fleet:
         self.profile = profile
         self.ledger = ledger
         self.tokens = Calibrations(ledger.folder if ledger is not None else None)
-        self._embeds = embeds
-        self._make = make_node
         self._clock = clock
-        self._nodes: dict[str, Node] = {}
+        self.nodes = Nodes(profile, make_node, embeds=embeds, clock=clock, on_state=self._observe)
         self._sleep = sleep
         self._answers: dict[str, float] = {}
-        self._breakers = {name: Breaker(clock, self._watch) for name in profile.nodes}
-        self._probing: asyncio.Task[None] | None = None
-        self._closed = False
-        self._states: tuple[float, tuple[NodeState, ...]] = (0.0, ())
         self._decisions: deque[Decision] = deque(maxlen=_KEPT_DECISIONS)
         self._questions = 0
         self._spending = Spending(profile, ledger, day)
         self._sources: dict[str, ModeSource] = {}
         folder = ledger.folder if ledger is not None else None
         self.modes = Modes(profile.nodes, self._ask_mode, self.free, clock=clock, sleep=sleep, folder=folder)
-        # What nodes told of their models, and how they last had each in memory.
-        self._told: dict[tuple[str, str], ModelFacts] = {}
-        self._seen: dict[str, dict[str, Loaded]] = {name: {} for name in profile.nodes}
-        self._plan: Plan | None = None
-        self._looks: dict[str, asyncio.Task[NodeState]] = {}
+        self._planned: Plan | None = None
         self._paces: dict[str, Pace] = {}
         self._owners: dict[str, Owner] = {}
         self._owners = {name: self._owner(node) for name, node in profile.nodes.items()}
@@ -151,20 +124,12 @@ class Fleet:
 
     async def close(self) -> None:
         """Let go of all connections; what is under way breaks off."""
-        self._closed = True
         await self.modes.close()
         for source in self._sources.values():
             await source.close()
-        if self._probing is not None:
-            self._probing.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._probing
-        for look in self._looks.values():
-            look.cancel()
         for owner in self._owners.values():
             await owner.close()
-        for node in self._nodes.values():
-            await node.close()
+        await self.nodes.close()
         if self.ledger is not None:
             self.ledger.close()
 
@@ -176,13 +141,13 @@ class Fleet:
     @property
     def plan(self) -> Plan:
         """The memory plan, by what is known now: what nodes told, else the catalogue."""
-        if self._plan is None:
-            loaded = {name: tuple(seen.values()) for name, seen in self._seen.items()}
-            self._plan = make_plan(self.profile, told=self._told, loaded=loaded, embeds=self._embeds)
-            self._paces |= self._first_paces(self._plan)
+        plan = self.nodes.plan()
+        if plan is not self._planned:
+            self._planned = plan
+            self._paces |= self._first_paces(plan)
             for name, owner in self._owners.items():
                 owner.schedule.room = self._room(name)
-        return self._plan
+        return plan
 
     def decide(self, wanted: Wanted, default_tier: str) -> Decision:
         """Choose node and model, by what is known now, and write it down; see `inference.policy.decide`.
@@ -206,7 +171,7 @@ class Fleet:
         spent = self._spending.today()
         views = {}
         for name, owner in self._owners.items():
-            full, breaker, mode = owner.schedule.full, self._breakers[name], self.modes.of(name)
+            full, breaker, mode = owner.schedule.full, self.nodes.breakers[name], self.modes.of(name)
             views[name] = NodeView(
                 answers=not (breaker.stops and breaker.is_away),
                 broken=breaker.stops and not breaker.is_away,
@@ -274,7 +239,7 @@ class Fleet:
             cost = self._spending.reserve(runner)
             try:
                 # Those that waited behind a node that went away need not find out one by one.
-                with self._breakers[decision.node].asking(runner.model, until) as heard:
+                with self.nodes.breakers[decision.node].asking(runner.model, until) as heard:
                     on_phase("loading" if loads else "thinking", runner.model, 0, 0)
                     async with aclosing(self._stream(chat, decision.command, owner)) as chunks:
                         async for chunk in chunks:
@@ -295,7 +260,7 @@ class Fleet:
         """The answer of a node whose turn is ours. One that is not whole says nothing of the node's memory."""
         begun = whole = False
         try:
-            async with aclosing(self._node(chat.runner.node).chat(chat)) as chunks:
+            async with aclosing(self.nodes[chat.runner.node].chat(chat)) as chunks:
                 async for chunk in chunks:
                     if not begun:
                         begun = True
@@ -341,42 +306,33 @@ class Fleet:
         is_empty = owner.is_sure and not owner.schedule.resident(self._clock())
         if owner.is_busy or is_empty or owner.schedule.rules.served:
             return
-        state = await self._node(name).state()
+        state = await self.nodes[name].state()
         if not state.reachable:
             owner.not_told()
             return
         self._observe(state)
-        for loaded in state.loaded:
-            if self._is_ours(name, loaded.model):
-                owner.doubt()  # it takes a moment until it is gone
-                with suppress(InferenceError):
-                    await self._node(name).unload(loaded.model)
+        for runner in self.nodes.in_memory(state):
+            owner.doubt()  # it takes a moment until it is gone
+            with suppress(InferenceError):
+                await self.nodes[name].unload(self.nodes.models(name)[runner])
 
     async def look(self) -> None:
         """Ask nodes for what is not known of their memory and modes, so that a decision goes by it. Not for long."""
         await self.modes.look()
-        names = [name for name, owner in self._owners.items() if not (owner.is_sure or self._breakers[name].stops)]
+        names = [name for name, owner in self._owners.items() if not (owner.is_sure or self.nodes.breakers[name].stops)]
         if names:
             await asyncio.gather(*(self._look(name) for name in names))
 
     async def _look(self, name: str) -> None:
-        """Ask a node what is in its memory; chats wait for one answer together, in their order, and not long."""
-        look = self._looks.get(name)
-        if look is None:
-            look = self._looks[name] = asyncio.create_task(self._node(name).state())
-            look.add_done_callback(lambda _: self._looks.pop(name, None))
-        await asyncio.wait({look}, timeout=_LOOK_SECONDS)
-        told = look.result() if look.done() and not look.cancelled() and look.exception() is None else None
-        if told is not None and told.reachable:
-            self._observe(told)
-        else:
+        """Ask a node what is in its memory, and do not wait long."""
+        if await self.nodes.look(name) is None:
             self._owners[name].not_told()
 
     def _observe(self, state: NodeState) -> None:
-        if not state.reachable or self.profile.nodes[state.name].kind != "ollama":
+        """A node told how it is, and so what is in its memory."""
+        if self.profile.nodes[state.name].kind != "ollama":
             return
-        models = self._models(state.name)
-        there = [name for name, model in models.items() if any(same_model(one.model, model) for one in state.loaded)]
+        there = self.nodes.in_memory(state)
         self._owners[state.name].observed(there)
         for name in there:
             self._was_loaded(name)
@@ -386,15 +342,6 @@ class Fleet:
         if runner in self._paces:
             self._paces[runner] = replace(self._paces[runner], known=True)
 
-    def _models(self, node: str) -> dict[str, str]:
-        """The node's names for the models of its runners, and of the one for embeddings."""
-        models = {one.name: one.model for one in self.profile.runners.values() if one.node == node}
-        embedding = self.profile.embedding
-        return models | ({EMBEDDING: embedding.model} if embedding is not None and embedding.node == node else {})
-
-    def _is_ours(self, node: str, model: str) -> bool:
-        return any(same_model(model, one) for one in self._models(node).values())
-
     async def _preload(self, node: str, runner: str) -> None:
         """Load a model that is to stay, while nobody waits: a request without words does that.
 
@@ -403,16 +350,16 @@ class Fleet:
         """
         await self.modes.look()
         self._check_mode(node)
-        state = await self._node(node).state()
-        if strange := [one.model for one in state.loaded if not self._is_ours(node, one.model)]:
+        state = await self.nodes[node].state()
+        if strange := self.nodes.strangers(state):
             raise NodeBusy(f"another program has {strange[0]} in the memory of node {node}")
         if runner == EMBEDDING and self.profile.embedding is not None:
-            with self._breakers[node].asking(self.profile.embedding.model):
-                await self._node(node).embed(self.profile.embedding, [])
+            with self.nodes.breakers[node].asking(self.profile.embedding.model):
+                await self.nodes[node].embed(self.profile.embedding, [])
             return
         chat, began = Chat(self.profile.runners[runner], (), 1), self._clock()
-        with self._breakers[node].asking(chat.runner.model) as heard:
-            async with aclosing(self._node(node).chat(chat)) as chunks:
+        with self.nodes.breakers[node].asking(chat.runner.model) as heard:
+            async with aclosing(self.nodes[node].chat(chat)) as chunks:
                 async for chunk in chunks:
                     heard()
                     if chunk.usage is not None:  # an answer without words does not tell how long it took
@@ -446,73 +393,22 @@ class Fleet:
         try:
             async with owner.turn(EMBEDDING, _EMBED_SECONDS, aside=True):
                 self._check_mode(model.node)
-                with self._breakers[model.node].asking(model.model):
-                    vectors = await embedded(self._node(model.node), model, texts, prefix)
+                with self.nodes.breakers[model.node].asking(model.model):
+                    vectors = await embedded(self.nodes[model.node], model, texts, prefix)
                 owner.loaded(EMBEDDING)
                 return vectors
         finally:
             self._questions -= question
 
     async def states(self) -> tuple[NodeState, ...]:
-        """How all nodes are, asked at once; what was asked in the last two seconds is remembered.
-
-        What they tell of their models and have in memory corrects the plan.
-        """
-        at, kept = self._states
-        if kept and self._clock() - at < MEMORY_SECONDS:
-            return kept
-        found, _ = await asyncio.gather(self._ask(tuple(self.profile.nodes)), self.modes.look())
-        self._states = (self._clock(), found)
-        return found
-
-    async def _ask(self, names: Sequence[str]) -> tuple[NodeState, ...]:
-        """How some nodes are, asked at once; corrects breakers and the plan."""
-        found = tuple(await asyncio.gather(*(self._node(name).state() for name in names)))
-        for state in found:
-            breaker = self._breakers[state.name]
-            # One that is there and is not understood may still do its work: the next request will tell.
-            if state.reachable or state.code == UpstreamFault.code:
-                breaker.answered()
-            else:
-                breaker.fail("", NodeUnavailable(state.error, hint=state.hint))
-        await asyncio.gather(*(self._learn(state) for state in found))
+        """How all nodes are, and their modes; see `inference.nodes.Nodes.states`."""
+        found, _ = await asyncio.gather(self.nodes.states(), self.modes.look())
         _ = self.plan  # made here, so that no decision waits for it
         return found
 
-    def _watch(self) -> None:
-        """A breaker has opened: have its node probed until it answers."""
-        self._states = (0.0, ())
-        if not self._closed and (self._probing is None or self._probing.done()):
-            self._probing = asyncio.create_task(self._probe())
-
-    async def _probe(self) -> None:
-        while rests := {name: one.rest for name, one in self._breakers.items() if one.state == OPEN}:
-            rest = min(rests.values())
-            await asyncio.sleep(rest)
-            await self._ask([name for name, left in rests.items() if left <= rest])
-            self._states = (0.0, ())
-
     def breakers(self) -> Mapping[str, Standing]:
         """How the breaker of each node stands."""
-        return {name: breaker.standing() for name, breaker in self._breakers.items()}
-
-    async def _learn(self, state: NodeState) -> None:
-        """Correct the plan by how a node is, and what is known of its memory. Each model is asked for once."""
-        self._observe(state)
-        config, seen = self.profile.nodes[state.name], self._seen[state.name]
-        if config.memory is None or not state.reachable:
-            return
-        models = [runner.model for runner in self.profile.runners.values() if runner.node == state.name]
-        if self._embeds and self.profile.embedding is not None and self.profile.embedding.node == state.name:
-            models.append(self.profile.embedding.model)
-        there = [model for model in models if any(same_model(model, one) for one in state.models)]
-        if new := [model for model in there if (state.name, model) not in self._told]:
-            told = await self._node(state.name).facts(new)
-            self._told.update({(state.name, model): facts for model, facts in told.items()})
-            self._plan = None
-        if changed := {one.model: one for one in state.loaded if seen.get(one.model) != one}:
-            seen.update(changed)
-            self._plan = None
+        return self.nodes.standings()
 
     def lines(self) -> dict[str, dict[str, Any]]:
         """The line before each node, and how near its models are: hot (in memory), loading, warm or cold."""
@@ -535,11 +431,6 @@ class Fleet:
                     }
                 )
         return {"running": schedule.running, "waiting": schedule.waiting, "models": models}
-
-    def _node(self, name: str) -> Node:
-        if name not in self._nodes:
-            self._nodes[name] = self._make(self.profile.nodes[name])
-        return self._nodes[name]
 
 
 def _prompt_tokens(chat: Chat) -> float:

@@ -175,7 +175,7 @@ def test_each_fault_of_a_node_is_the_code_that_is_documented(vault: Vault, kind:
                     and expected in ("model_missing", "over_budget", "upstream", "context_too_large")
                 )
                 # What is tried here is the fault, not the breaker.
-                of.fleet._breakers["desk"] = Breaker(time.monotonic)
+                of.fleet.nodes.breakers["desk"] = Breaker(time.monotonic)
             await of.fleet.close()
 
     asyncio.run(asyncio.wait_for(test(), 30))

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from inference.decision import Wanted
-from inference.fleet import Fleet, make_node
+from inference.fleet import Fleet
 from inference.model import ModelFacts
 from inference.node import (
     Chat,
@@ -27,6 +27,7 @@ from inference.node import (
     UpstreamFault,
     Usage,
 )
+from inference.nodes import make_node
 from inference.ollama import OllamaNode
 from inference.openai import OpenAINode
 from inference.profile import EmbeddingModel, NodeConfig, NodeMemory, Profile, RunnerProfile, load, with_url
@@ -341,7 +342,7 @@ def test_a_dead_node_is_not_waited_on_twice() -> None:
         assert "ollama serve" in caught.value.hint
         assert len(fleet.decisions) == 2
         asked: list[Chat] = []
-        fleet._nodes["desk"].chat = asked.append  # type: ignore[method-assign,assignment]
+        fleet.nodes._made["desk"].chat = asked.append  # type: ignore[method-assign,assignment]
         with pytest.raises(NodeUnavailable, match="refuses connections") as caught:
             async for _ in fleet.chat(earlier, MESSAGES, on_phase=lambda *_: None):
                 pass
