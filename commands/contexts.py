@@ -44,7 +44,8 @@ async def build_context(house: House, request: Request) -> dict[str, Any]:
         context.query.QueryError: a scope that cannot be read.
     """
     began = time.perf_counter()
-    note = open_note_of(request, house.vault.snapshot)
+    snapshot = house.vault.snapshot
+    note = open_note_of(request, snapshot)
     wanted = Selection(
         text=request.text,
         gather=shares_of(request, DEFAULT_GATHER),
@@ -54,7 +55,7 @@ async def build_context(house: House, request: Request) -> dict[str, Any]:
         calendar=calendar_of(request, house.settings),
         open_note=note,
         fresh=request.fresh,
-        vectors=house.vectors_for(private=bool(note) and house.vault.snapshot.notes[note].private),
+        vectors=house.vectors_for(private=bool(note) and snapshot.notes[note].private),
     )
     # Without a thread when nothing has to be waited for: two changes of threads are half of what it then takes.
     given, findings, cached = at_hand(house.vault, wanted, house.latest), [], True

@@ -22,20 +22,17 @@ def phase(name: str, detail: str = "", n: int = 0, total: int = 0) -> Event:
     return Event("phase", {"name": name, "detail": detail, "n": n, "total": total})
 
 
-def failed(run: str, error: Exception) -> Event:
-    """The end of a run that failed. Errors that name themselves carry `code` and `hint`; any other is internal."""
+def fault(error: Exception) -> dict[str, Any]:
+    """What is told of a fault: `code`, `message`, `hint`. Errors that do not name themselves are internal."""
     code = getattr(error, "code", None)
-    if not isinstance(code, str):
-        return Event(
-            "failed",
-            {
-                "run": run,
-                "code": "internal",
-                "message": f"an unexpected fault ({type(error).__name__})",
-                "hint": "Run the command again; if it fails again, report it with the lines of the service's log.",
-            },
-        )
-    data = {"run": run, "code": code, "message": str(error), "hint": getattr(error, "hint", "")}
-    data |= getattr(error, "details", {})
+    if isinstance(code, str):
+        return {"code": code, "message": str(error), "hint": getattr(error, "hint", "")}
+    hint = "Run the command again; if it fails again, report it with the lines of the service's log."
+    return {"code": "internal", "message": f"an unexpected fault ({type(error).__name__})", "hint": hint}
+
+
+def failed(run: str, error: Exception) -> Event:
+    """The end of a run that failed."""
+    data = {"run": run, **fault(error), **getattr(error, "details", {})}
     retry = getattr(error, "retry_after", None)
     return Event("failed", data | ({"retry_after": retry} if retry else {}))

@@ -6,10 +6,8 @@ from typing import Any
 
 from commands import events
 from commands.events import Event
-from commands.request import CommandError
 from context.assemble import Context, Passage
 from inference.decision import Decision
-from inference.node import InferenceError
 
 _NO_USAGE = {"prompt_tokens": 0, "prompt_eval_count": None, "num_ctx": 0, "completion_tokens": None}
 
@@ -47,15 +45,14 @@ class Report:
         """Add a finding that is no fault."""
         self.findings.append(notice(code, message, hint))
 
-    def fault(self, error: InferenceError | CommandError) -> None:
+    def fault(self, error: Exception) -> None:
         """Add why no model answered; said once."""
-        if any(one["message"] == str(error) for one in self.findings):
+        told = events.fault(error)
+        if any(one["message"] == told["message"] for one in self.findings):
             return
         if "model" not in self.degraded:
             self.degraded.append("model")
-        self.findings.append(
-            {"code": error.code, "weight": "error", "path": "", "message": str(error), "hint": error.hint}
-        )
+        self.findings.append({**told, "weight": "error", "path": ""})
 
     def phase(self, name: str, detail: str = "", n: int = 0, total: int = 0) -> None:
         """Tell what is being done (see `commands.events.phase`)."""

@@ -167,7 +167,7 @@ def shares_of(request: Request, default: Mapping[str, float]) -> Mapping[str, fl
 def is_private(house: House, asked: Asked) -> bool:
     """Whether a request itself carries private words: the open note, or an answer made where they may be read."""
     notes = house.vault.snapshot.notes
-    if asked.open_note and notes[asked.open_note].private:
-        return True
+    if asked.open_note and (asked.open_note not in notes or notes[asked.open_note].private):
+        return True  # one that is gone by now may have been private
     inside = asked.earlier is not None and house.stays_inside(asked.earlier.node)
     return inside and any(note.private for note in notes.values())

@@ -144,9 +144,10 @@ async def _carry_out(house: House, asked: Asked, run_id: str, report: Report) ->
         if not job.edits:
             raise late from None
         await _end_with_what_is_kept(job, late)
-    except (InferenceError, CommandError) as error:
+    except Exception as error:
         if not job.edits:
             raise
+        _log(error)
         await _end_with_what_is_kept(job, error)
 
 
@@ -182,13 +183,13 @@ async def _answer(job: _Run, decision: Decision | None, fault: InferenceError | 
             except ContextTooLarge as error:
                 if gate.given:
                     raise
-                tight = talk.within(error.num_ctx)
+                talk = talk.within(error.num_ctx)
                 try:
-                    ready = await _gathered(job, tight, tight.recounted(ready.messages, error))
+                    ready = await _gathered(job, talk, talk.recounted(ready.messages, error))
                 except CommandError:  # not even the words alone fit
                     raise error from None
                 gate = _gate(job, ready)
-                cached = await generate(house, tight, ready, gate, fresh=request.fresh)
+                cached = await generate(house, talk, ready, gate, fresh=request.fresh)
         except InferenceError as error:
             if gate.given or not does_without(prompt, error):
                 raise
@@ -261,7 +262,7 @@ def _file(job: _Run) -> bool:
     return edit is not None
 
 
-async def _end_with_what_is_kept(job: _Run, error: InferenceError | CommandError) -> None:
+async def _end_with_what_is_kept(job: _Run, error: Exception) -> None:
     """End a run that has kept the words: if it failed, the person would send them again, and have them twice.
 
     What is said beside them must not take long any more: the time may be over because the vault is slow.
@@ -277,7 +278,9 @@ async def _end_with_what_is_kept(job: _Run, error: InferenceError | CommandError
                 job.report.say(gate.finish())
             job.report.fault(error)
             await _finish(job, ready, gate, None, cached=False)
-    except TimeoutError:
+    except Exception as more:  # noqa: BLE001 - what went wrong may do so again; the words are kept, and that is said
+        if not isinstance(more, TimeoutError):
+            _log(more)
         job.report.fault(error)
         _done(job, None, cached=False)
 

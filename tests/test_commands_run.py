@@ -15,7 +15,7 @@ from commands.capture import capture
 from commands.edits import Change
 from commands.events import FINAL, Event
 from commands.house import House
-from commands.request import Earlier, Request
+from commands.request import Asked, Earlier, Request, understand
 from commands.run import run
 from context.cache import open_cache
 from context.index import Index
@@ -1024,6 +1024,38 @@ def test_words_are_kept_at_once_and_the_run_ends_well_whatever_the_model_does(va
     assert of.journal is not None
     of.journal.undo(final["edits"][0]["id"])
     assert not (vault.root / "Daily/2025-09-14.md").exists()
+
+
+@pytest.mark.parametrize("where", ["commands.run.prepare", "commands.run.citations", "commands.run.file"])
+@pytest.mark.parametrize("fault", [OSError("I/O error"), RuntimeError("nobody foresaw it"), KeyError("x")])
+def test_a_fault_after_the_words_were_kept_does_not_lose_that_they_were(
+    vault: Vault, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, where: str, fault: Exception
+) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise fault
+
+    monkeypatch.setattr(where, broken)
+    final = done(ran(house(vault), "update", text="quinces", apply="capture"))
+    assert words_of(vault) == "## Log\n- 09:00 quinces\n"
+    assert [edit["status"] for edit in final["edits"]] == ["applied"]
+    assert [one["code"] for one in final["findings"] if one["weight"] == "error"] == ["internal"]
+    assert type(fault).__name__ in caplog.text
+
+
+def test_a_note_that_is_gone_while_it_is_asked_about_counts_as_private(vault: Vault, monkeypatch: Any) -> None:
+    path = write(vault.root, {"Open.md": "Words."}) / "Open.md"
+    vault.refresh()
+    real = house(vault, on=profile("cloud"))
+
+    def gone(*arguments: Any) -> Asked:
+        asked = understand(*arguments)
+        path.unlink()
+        vault.refresh()
+        return asked
+
+    monkeypatch.setattr("commands.run.understand", gone)
+    found = ran(real, "ask", text="what is this?", note="Open")
+    assert done(found)["decision"] is None, "it may have been private"
 
 
 def test_words_that_no_window_holds_are_kept_as_well(vault: Vault) -> None:
