@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from textwrap import dedent
 
 from commands.health import KINDS, Finding, counted, prerequisites
 from commands.survey import FINISHED, Project, Survey, cite, heading_at, is_template, status, unwell
@@ -16,7 +17,13 @@ from context.vault import Snapshot
 
 # Lines of one section at most; a briefing is read in a minute.
 _LINES = 8
-_QUOTE = 240
+# A quote, in characters and in lines; a rest of fewer characters is too little to begin a line with.
+_QUOTE, _QUOTE_LINES, _REST = 240, 6, 24
+_FENCE = re.compile(r"[ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)?(`{3,}|~{3,})[ \t]*(\w*)")
+_HEADING = re.compile(r" {0,3}#{1,6}(?:[ \t]|$)")
+_RULE, _BASE = re.compile(r"\s*(?:-[ \t]*){3,}"), re.compile(r"\s*!\[\[[^\[\]]+\.base(?:[#|][^\[\]]*)?\]\]\s*")
+# The languages of code blocks that ask for notes: of Bases, Dataview, Tasks and Obsidian's own search.
+_QUERIES = frozenset({"base", "dataview", "dataviewjs", "tasks", "query"})
 _BLOCK_ID = re.compile(r"\s+\^[A-Za-z0-9-]+$")
 # Properties that say what holds a project up: `blocked-by`, `blocker`; not `blocks`, which it holds up itself.
 _BLOCKER = re.compile(r"block(?:ed|er)", re.IGNORECASE)
@@ -120,7 +127,8 @@ def findings(matter: Matter) -> str:
         note = matter.snapshot.notes.get(passage.path)
         quote = _quote(passage, note.body if note else 0)
         if note is not None and quote:
-            lines.append(f"- {_cite(matter, note, passage.heading)}\n  > {quote}")
+            lines.append(f"- {_cite(matter, note, passage.heading)}")
+            lines += [f"  > {line}".rstrip() for line in quote]
     return "This is what the vault holds on it:\n\n" + "\n".join(lines)
 
 
@@ -304,17 +312,50 @@ def _link(matter: Matter, finding: Finding) -> str:
     return f"{_cite(matter, note)}: " if note is not None else ""
 
 
-def _quote(passage: Passage, body: int) -> str:
-    """The beginning of a passage as one line, without properties, headings and code."""
-    lines = [line.strip() for line in passage.text[max(0, body - passage.start) :].splitlines()]
-    return _short(" ".join(line for line in lines if line and not line.startswith(("---", "#", "```"))))
+def _quote(passage: Passage, body: int) -> list[str]:
+    """The first lines of a passage, without properties, headings and queries; none when nothing else is in it."""
+    shown: list[str] = []
+    left, room, parted = _QUOTE, _QUOTE_LINES, False
+    for line in _said(passage.text[max(0, body - passage.start) :]):
+        if not line:
+            parted = bool(shown)
+            continue
+        if not room or left < min(_REST, len(line)):
+            shown[-1] += " …"
+            break
+        cut = _short(line, left)
+        shown += [*[""] * parted, cut]
+        if cut != line:
+            break
+        left, room, parted = left - len(line), room - 1, False
+    return dedent("\n".join(shown)).splitlines()
 
 
-def _short(text: str) -> str:
-    """A line of at most `_QUOTE` characters, cut at a word and never inside a wikilink."""
-    if len(text) <= _QUOTE:
+def _said(text: str) -> Iterator[str]:
+    """The lines of a Markdown text but for headings, rules and queries; other code is indented. "" parts blocks."""
+    fence = query = ""
+    for line in text.splitlines():
+        mark = _FENCE.match(line)
+        if fence:
+            if mark and mark[1].startswith(fence) and not mark[2]:
+                fence = ""
+                yield ""
+            elif not query:
+                yield f"    {line.rstrip()}"
+        elif mark:
+            fence, query = mark[1], mark[2].lower() if mark[2].lower() in _QUERIES else ""
+            yield ""
+        elif _HEADING.match(line) or _RULE.fullmatch(line) or _BASE.fullmatch(line):
+            yield ""
+        else:
+            yield _BLOCK_ID.sub("", line.rstrip())
+
+
+def _short(text: str, most: int = _QUOTE) -> str:
+    """A line of at most so many characters, cut at a word and never inside a wikilink."""
+    if len(text) <= most:
         return text
-    cut = text[:_QUOTE].rsplit(" ", 1)[0]
+    cut = text[:most].rsplit(" ", 1)[0]
     if cut.count("[[") > cut.count("]]"):
         cut = cut[: cut.rfind("[[")]
     return cut.rstrip(" ,;:(") + " …"

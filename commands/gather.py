@@ -60,6 +60,7 @@ ORDER = ("maps", "systems", "search", "note", "projects", "changed", "tasks", "r
 VOLATILE = ("note", "changed", "recent")
 
 _BLANK = re.compile(r"\s*")
+_BARE = re.compile(r"(?:\s*#{1,6}(?:[ \t][^\n]*|(?=\n|\Z)))*\s*")
 
 # Headings of a project that say where it stands, before those that say what it is.
 _STANDING = ("next", "action", "status", "log", "block", "progress", "task")
@@ -188,6 +189,17 @@ class Gathering:
         read = self.read(path)
         if read is not None:
             yield from ((*read, piece) for piece in pieces(*read, limit=limit, properties=properties))
+
+    def beginning(self, path: str, *, properties: bool = False) -> Iterator[tuple[Note, str, Piece]]:
+        """The first piece of a note that says more than a heading or properties; its very first where none does."""
+        first = None
+        for part in self.pieces(path, properties=properties):
+            first = first or part
+            if not _is_bare(*part):
+                yield part
+                return
+        if first is not None:
+            yield first
 
 
 def gather(wanted: Iterable[str], gathering: Gathering) -> list[Passage]:
@@ -342,6 +354,11 @@ def _found(g: Gathering, hit: Hit, asked: frozenset[str]) -> Iterator[tuple[Note
         yield note, text, Piece(heading, hit.start, hit.end)
 
 
+def _is_bare(note: Note, text: str, piece: Piece) -> bool:
+    """Whether a piece of a note says no more than a heading or the properties."""
+    return _BARE.fullmatch(text, max(piece.start, note.body), max(piece.end, note.body)) is not None
+
+
 def _stems(text: str, piece: Piece) -> frozenset[str]:
     return frozenset(map(stem, words(text[piece.start : piece.end])))
 
@@ -430,7 +447,7 @@ def _member(g: Gathering, step: Step, hit: Hit | None, ahead: float) -> Iterator
         why = f"{_why(g, step)}; fits the words"
         yield _passage(*read, Piece(heading, hit.start, hit.end), "maps", score, why, step.via)
         return
-    for note, text, piece in islice(g.pieces(step.path, properties=step.path not in g.snapshot.maps), 1):
+    for note, text, piece in g.beginning(step.path, properties=step.path not in g.snapshot.maps):
         yield _passage(note, text, piece, "maps", score, _why(g, step), step.via)
 
 

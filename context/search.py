@@ -12,10 +12,10 @@ from msgspec.structs import replace
 from context.fusion import blended, together
 from context.index import Hit
 from context.lexicon import spoken
-from context.names import fold
+from context.names import base_of, fold
 from context.note import Note
 from context.vault import NoteGoneError, Snapshot, Vault
-from context.words import STOP_WORDS, asked
+from context.words import STOP_WORDS, asked, joined
 
 if TYPE_CHECKING:
     from context.embed import Likeness
@@ -243,7 +243,7 @@ class _Ranking:
                 for number in numbers:
                     if self._path(number) != step.source and self._path(number) not in step.notes:
                         worth = step.score * gives * (_GIVEN + _OWN * self._own(number))
-                        self._raise(number, worth, f"speaks of {step.name}", step.source)
+                        self._raise(number, worth, f"speaks of {self._written(step)}", step.source)
             for path in step.notes:
                 number = self._first.get(path, 0)
                 worth = _TITLE * step.score * max(gives, _TITLE_GIVES) * (_GIVEN + _OWN * self._own(number))
@@ -321,6 +321,14 @@ class _Ranking:
         for hit in self._vault.beginnings(missing) if missing else ():
             self._first[hit.path] = hit.number
             self._hits.setdefault(hit.number, hit)
+
+    def _written(self, step: _Step) -> str:
+        """The name of a step for people: as its notes have it where its script is written without blanks."""
+        if not step.name.isascii():
+            notes = (self._snapshot.notes[path] for path in step.notes)
+            forms = (form for note in notes for form in (base_of(note.path), *note.aliases))
+            return next((form for form in forms if " ".join(spoken(form)) == step.name), joined(step.name))
+        return step.name
 
     def _seeds(self) -> list[int]:
         ranked = heapq.nsmallest(_SEEDS, self._standing, key=lambda number: (-self._standing[number].score, number))

@@ -16,6 +16,7 @@ _NOTES = re.compile(
 _WORD = re.compile(r"[^\W_]+(?:[’'][^\W_]+)*")
 # Scripts written without blanks: each character is indexed as a word of its own.
 _UNSPACED = re.compile(f"([{UNSPACED}])")
+_APART = re.compile(f"(?<=[{UNSPACED}]) (?=[{UNSPACED}])")
 _RUNS = re.compile(f"[{UNSPACED}]+|[^{UNSPACED}]+")
 # A text longer than this many words is searched by its first ones: more tell nothing more.
 _MOST_WORDS = 48
@@ -53,6 +54,11 @@ class Asked:
 def spaced(text: str) -> str:
     """Text, composed, with blanks around each character of a script that is written without them."""
     return text if text.isascii() else _UNSPACED.sub(r" \1 ", unicodedata.normalize("NFC", text))
+
+
+def joined(text: str) -> str:
+    """What `spaced` took apart, put together again: no blank stands between two characters of such a script."""
+    return text if text.isascii() else _APART.sub("", text)
 
 
 def words(text: str) -> list[str]:

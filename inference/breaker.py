@@ -25,7 +25,7 @@ class Standing:
 
     Attributes:
         state: `closed` (every request goes through), `open` (none does), or `half-open` (one does, to see).
-        failures: of one model in a row, the most of any.
+        failures: of requests to one model in a row, the most of any; probes are none.
         last_error: what was wrong last, "" if nothing since the last good answer.
         probe_seconds: until the node is asked again how it is; None unless it is open.
     """
@@ -136,19 +136,23 @@ class Breaker:
 
     def succeed(self, model: str) -> None:
         """A model has answered whole."""
-        for name in (model, ""):
-            self._failures.pop(name, None)
+        self._failures.pop(model, None)
         if not self._failures:
             self._error = None
         self._close()
 
     def fail(self, model: str, error: NodeUnavailable | UpstreamFault) -> None:
-        """A request to a model failed, or a probe (of no model). What is to be blamed on the request does not count."""
+        """A request to a model failed, or a probe (of no model, ""), which opens it and is not counted as a failure.
+
+        What is to be blamed on the request does not count either.
+        """
         if isinstance(error, UpstreamFault) and not error.by_node:
             return
         self._error = error
-        self._failures[model] = self._failures.get(model, 0) + 1
-        if isinstance(error, NodeUnavailable) or self._state != CLOSED or self._failures[model] >= FAILURES:
+        failures = 0
+        if model:
+            failures = self._failures[model] = self._failures.get(model, 0) + 1
+        if isinstance(error, NodeUnavailable) or self._state != CLOSED or failures >= FAILURES:
             self._state, self._trial = OPEN, None
             self._rests_until = self._clock() + REST_SECONDS
             self._on_open()

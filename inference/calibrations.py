@@ -49,7 +49,7 @@ def _key(node: str, model: str) -> str:
 
 
 def _write(file: Path, known: Mapping[str, Calibration]) -> None:
-    """Put all of it in the place of what was there, in one step."""
+    """Put all of it in the place of what was there, in one step; nobody but its owner reads it."""
     models = {
         key: {
             "rates": [one.rates.ascii, one.rates.other],
@@ -59,7 +59,9 @@ def _write(file: Path, known: Mapping[str, Calibration]) -> None:
     }
     made = file.with_name(f"{file.name}.{os.getpid()}.new")
     try:
-        made.write_text(json.dumps({"schema": _SCHEMA, "models": models}, separators=(",", ":")), "utf-8")
+        handle = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "w", encoding="utf-8") as opened:
+            opened.write(json.dumps({"schema": _SCHEMA, "models": models}, separators=(",", ":")))
         made.replace(file)
     except OSError:
         with suppress(OSError):

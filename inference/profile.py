@@ -3,7 +3,7 @@
 import importlib.resources
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from math import inf
@@ -467,7 +467,7 @@ def _runner(name: str, table: Table, nodes: Mapping[str, NodeConfig], names: Map
         offload=table.choice("offload", OFFLOADS, ""),
         think=think,
         options=_options(table, nodes[node].kind),
-        substitutes=_names(table, "substitutes", names),
+        substitutes=_names(table, "substitutes", [other for other in names if other != name]),
     )
     if runner.num_ctx - runner.answer_tokens < MIN_PROMPT_TOKENS:
         most = runner.num_ctx - MIN_PROMPT_TOKENS
@@ -517,12 +517,13 @@ def _options(table: Table, kind: str) -> dict[str, Any]:
     return dict(options)
 
 
-def _names(table: Table, key: str, runners: Mapping[str, object]) -> tuple[str, ...]:
-    """A list of runners, which may be empty."""
+def _names(table: Table, key: str, runners: Collection[str]) -> tuple[str, ...]:
+    """A list of some of these runners, which may be empty."""
     names: list[Any] = table.take(key, (list,), "a list of runners", [])
     for name in names:
         if not isinstance(name, str) or name not in runners:
-            raise table.wrong(key, f"names {str(name)[:80]!r}; allowed: {', '.join(runners)}")
+            allowed = ", ".join(runners) or "none, since there is no other runner"
+            raise table.wrong(key, f"names {str(name)[:80]!r}; allowed: {allowed}")
     if len(set(names)) < len(names):
         raise table.wrong(key, "names a runner twice")
     return tuple(names)
@@ -580,7 +581,7 @@ def _together(
                         )
         for runner in here:
             for name in runner.substitutes:
-                if name == runner.name or runners[name].node != node.name:
+                if runners[name].node != node.name:
                     problem = f"names {name}, which is no other runner of node {node.name}"
                     raise top.wrong(f"runners.{runner.name}.substitutes", problem)
         places = sum(runner.slots for runner in here)

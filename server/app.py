@@ -21,7 +21,7 @@ from starlette.responses import Response
 
 from server import api, edits_api, maps_api, modes_api, status
 from server.api import House, Pipeline, Service, real_pipeline
-from server.config import Config, read_token, token_file, vault_dir
+from server.config import Config, marks, read_token, token_file, vault_dir
 from server.errors import refusal
 from server.runs import Runs
 from server.security import Door, DoorProtocol, FrontDoor, door, is_loopback
@@ -145,7 +145,7 @@ async def _serve(
                 service.house = _opened(opening)
                 # Nodes tell the sizes of their models, which the plan of memory was made without.
                 asking = asyncio.create_task(service.house.fleet.states())
-                with _announced(folder, url, service.config.uds):
+                with _announced(folder, url, service.config):
                     ready(url)
                     await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -303,10 +303,10 @@ def _holder(folder: Path) -> str:
 
 
 @contextlib.contextmanager
-def _announced(folder: Path, url: str, uds: str) -> Iterator[None]:
-    """While the service runs, `service.json` tells the command line where."""
+def _announced(folder: Path, url: str, config: Config) -> Iterator[None]:
+    """While the service runs, `service.json` tells the command line where, and with what settings it works."""
     place = folder / "service.json"
-    _write_private(place, {"url": url, "uds": uds, "pid": os.getpid()})
+    _write_private(place, {"url": url, "uds": config.uds, "pid": os.getpid(), "settings": marks(config)})
     try:
         yield
     finally:

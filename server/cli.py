@@ -142,12 +142,14 @@ def _ask(arguments: Namespace) -> int:
             _in_process(_ask_here(config, arguments.command, fields, screen))
     finally:
         screen.clear()
-    return _conclude(screen, as_json=arguments.json, dry_run=arguments.dry_run)
+    return _conclude(screen, arguments)
 
 
 def _context(arguments: Namespace) -> int:
     from server.client import ask
+    from server.passages import show
     from server.screen import Screen
+    from server.wording import as_typed
 
     config, fields, service = _prepared(arguments)
     screen = Screen(silent=arguments.json)
@@ -163,17 +165,7 @@ def _context(arguments: Namespace) -> int:
     if arguments.json:
         _print_json(found)
         return 0
-    # A model gets what rarely changes first; a person wants what fits best.
-    for passage in sorted(found["passages"], key=lambda one: one["rank"]):
-        place = " > ".join(filter(None, (passage["path"], passage["heading"])))
-        via = f", via {passage['via']}" if passage["via"] else ""
-        screen.heading(f"--- {place} ({passage['tokens']} tokens: {passage['why']}{via})")
-        screen.write(passage["text"].rstrip("\n") + "\n\n")
-    cut = f", {len(found['cut'])} left out for want of room" if found["cut"] else ""
-    tokens = f"{found['tokens']} of {found['budget_tokens']} tokens"
-    screen.notice(f"{len(found['passages'])} passages, {tokens}{cut}")
-    for finding in found.get("findings", ()):
-        screen.notice(finding["message"], finding["hint"])
+    show(screen, found | {"findings": as_typed(found.get("findings", ()), arguments)})
     return 0
 
 
@@ -183,7 +175,7 @@ def _map(arguments: Namespace) -> int:
     from server.screen import Screen
 
     config = _config(arguments)
-    service = _service(config)
+    service = _service(config, arguments)
     name = " ".join(arguments.text)
     screen = Screen(silent=arguments.json)
     try:
@@ -214,11 +206,38 @@ async def _map_here(config: "Config", name: str) -> dict[str, Any]:
         await house.close()
 
 
-def _service(config: "Config") -> "Service | None":
-    """The service of the vault if one runs and the person asks for nothing that it does not work with."""
-    from server.client import find
+def _service(config: "Config", arguments: Namespace) -> "Service | None":
+    """The service of the vault if one runs and the person asks for nothing that it does not work with.
 
-    return None if any(config.sources[name] == "flag" for name in _OF_THIS_PROCESS) else find(config)
+    What else was set for this command, and is not what the service works with, is told.
+    """
+    from server.client import find
+    from server.screen import Screen
+
+    if any(config.sources[name] == "flag" for name in _OF_THIS_PROCESS):
+        return None
+    service = find(config)
+    unlike = _unlike(config, service, arguments) if service else []
+    if unlike:
+        told = f"the running service decides {', '.join(unlike)}: it was started with other settings"
+        hint = "Start it anew with these. With --profile, --ollama-url or --cache a command runs in its own process."
+        Screen(silent=arguments.json).notice(told, hint)
+    return service
+
+
+def _unlike(config: "Config", service: "Service", arguments: Namespace) -> list[str]:
+    """What was set for this command alone and is not what a service works with, each as it was set."""
+    from server.config import marks
+    from server.options import OPTIONS
+
+    named = "config" in arguments or bool(os.environ.get("KOS_CONFIG"))
+    mine, ways = marks(config), []
+    for option in OPTIONS:
+        source, mark = config.sources[option.name], mine.get(option.name)
+        way = {"flag": option.flag, f"environment {option.env}": option.env, "file": option.name * named}.get(source)
+        if way and service.settings.get(option.name, mark) != mark:
+            ways.append(way)
+    return ways
 
 
 def _prepared(arguments: Namespace) -> "tuple[Config, dict[str, Any], Service | None]":
@@ -230,7 +249,7 @@ def _prepared(arguments: Namespace) -> "tuple[Config, dict[str, Any], Service | 
     fields = request(arguments, vault_of(config))
     # A service has a configuration of its own: the person's day travels with the request.
     fields |= {name: value for name in ("now", "timezone") if (value := getattr(config, name))}
-    return config, fields, _service(config)
+    return config, fields, _service(config, arguments)
 
 
 def _ask_service(service: "Service", command: str, fields: Mapping[str, Any], screen: "Screen") -> None:
@@ -297,17 +316,20 @@ def _in_process(work: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(watched())
 
 
-def _conclude(screen: "Screen", *, as_json: bool, dry_run: bool) -> int:
+def _conclude(screen: "Screen", arguments: Namespace) -> int:
     """Show how a run ended."""
+    from server.wording import as_typed
+
     final = screen.final
     if final is None:  # `run` and `events` promise one
         raise RuntimeError("a run gave no final event")
     if final.name == "failed":
-        return _fail(final.data, as_json=as_json)
-    if as_json:
+        return _fail(final.data, as_json=arguments.json)
+    if arguments.json:
         _print_json(final.data)
     else:
-        screen.done(final.data, dry_run=dry_run)
+        findings = as_typed(final.data["findings"], arguments)
+        screen.done({**final.data, "findings": findings}, dry_run=arguments.dry_run)
     return 0
 
 

@@ -59,12 +59,14 @@ class Service:
         uds: the Unix socket it listens on instead, or "".
         pid: its process.
         token: what it wants to be shown.
+        settings: what it works with, as `server.config.marks` has it; empty if it does not say.
     """
 
     url: str
     uds: str
     pid: int
     token: str = field(repr=False)
+    settings: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def __str__(self) -> str:
         return self.uds or self.url
@@ -78,7 +80,8 @@ def find(config: Config) -> Service | None:
     """
     try:
         known = json.loads((vault_folder(config) / "service.json").read_text("utf-8"))
-        service = Service(str(known["url"]), str(known["uds"]), int(known["pid"]), _token(config))
+        place = str(known["url"]), str(known["uds"]), int(known["pid"])
+        service = Service(*place, _token(config), dict(known.get("settings", {})))
     except (OSError, ValueError, KeyError, TypeError) as error:
         if isinstance(error, ConfigError):
             raise

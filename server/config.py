@@ -15,6 +15,8 @@ from server.options import OPTIONS, Option, PartError
 
 APP = "knowledge-os"
 _FILE_BYTES = 1 << 20
+# Options that say where a service is found, who may ask it, or the person's day, which travels with a request.
+_NOT_OF_WORK = frozenset({"vault", "state_dir", "host", "port", "uds", "origins", "token", "timezone", "now"})
 # Everything a URL may hold before its host; greedy, because a password may hold an @ itself.
 _LOGIN = re.compile(r"(?<=://).*@")
 
@@ -329,6 +331,15 @@ def make_secret(file: Path) -> None:
             Path(name).replace(file)
     finally:
         Path(name).unlink(missing_ok=True)
+
+
+def marks(config: Config) -> dict[str, str]:
+    """A digest of the value of each option that a running service works with, whatever a request says."""
+    return {
+        option.name: hashlib.sha256(repr(getattr(config, option.name)).encode()).hexdigest()[:16]
+        for option in OPTIONS
+        if option.name not in _NOT_OF_WORK
+    }
 
 
 def rows(config: Config) -> list[dict[str, Any]]:

@@ -6,14 +6,17 @@ from typing import Any
 
 from inference.ledger import latest, replay
 from server.config import Config, vault_folder
-from server.screen import Screen, line_of
+from server.screen import Screen, line_of, moment, table_of
 
 # Ids of decisions that differ are told up to so many.
 _SHOWN = 10
+_HEADING = ("TIME", "COMMAND", "MODEL ON NODE", "RULE", "WHY")
+# The most characters of a line, and of each column but the last.
+_COLUMNS, _WIDEST = 100, (16, 10, 24, 18)
 
 
 def show(config: Config, arguments: Namespace, screen: Screen) -> tuple[int, dict[str, Any]]:
-    """Print them; a service need not run, since what it decides is in the state folder.
+    """Print them, newest first; a service need not run, since what it decides is in the state folder.
 
     Args:
         config: names the vault.
@@ -31,9 +34,9 @@ def show(config: Config, arguments: Namespace, screen: Screen) -> tuple[int, dic
     if arguments.replay:
         return _replay(folder, screen)
     found = latest(folder, arguments.limit)
-    for entry in reversed(found):
-        screen.write(line_of(_told(entry)) + "\n")
-    if not found:
+    if found:
+        screen.write(table_of([_HEADING, *(_row(entry, config) for entry in found)], _WIDEST, _COLUMNS))
+    else:
         screen.notice("no decision is kept yet", "Each command that asks a model makes one.")
     return 0, {"decisions": found}
 
@@ -59,11 +62,10 @@ def _replay(folder: Any, screen: Screen) -> tuple[int, dict[str, Any]]:
     return (1 if found.different else 0), found.as_dict()
 
 
-def _told(entry: Mapping[str, Any]) -> str:
-    """A decision in one line."""
-    head = f"{entry['at'][:19]}  {entry['inputs']['wanted']['command']:9} "
+def _row(entry: Mapping[str, Any], config: Config) -> tuple[str, ...]:
+    """A decision as a row of the table."""
+    head = moment(entry["at"], config.timezone), entry["inputs"]["wanted"]["command"]
     if "decision" in entry:
         made = entry["decision"]
-        return f"{head} {made['model']} on {made['node']}: {made['why']}"
-    refused = entry["refused"]
-    return f"{head} {refused['code']}: {refused['message']}"
+        return *head, f"{made['model']} on {made['node']}", made["rule"], made["why"]
+    return *head, "-", "refused", entry["refused"]["message"]

@@ -6,7 +6,7 @@ import re
 import socket
 import sqlite3
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 OLLAMA_AT_LEAST = (0, 17, 1)
 _ROOT = Path(__file__).parents[1]
 _KNOCK_SECONDS = 0.5
+_LEFT_FIX = "Until it answers, other nodes or the vault alone do. The log of the node says more."
 _REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)\s*([^;]*)(;.*extra\s*==.*)?")
 
 
@@ -46,6 +47,8 @@ class Check:
 
 
 Checks = Iterable[Check]
+# What a running service tells of itself; {} where none runs or it does not answer.
+Status = Mapping[str, Any]
 
 
 def examine(load: Callable[[], Config], *, as_json: bool) -> int:
@@ -84,6 +87,8 @@ def examine(load: Callable[[], Config], *, as_json: bool) -> int:
 def checks(load: Callable[[], Config], progress: Callable[[str], None] = lambda _: None) -> Iterator[Check]:
     """What is found, one by one. Whatever is missing, all that can be looked at without it is.
 
+    A fact is told once: what cannot be known because of it has no line of its own, or says what it waits for.
+
     Args:
         load: reads the configuration; it may be what is wrong.
         progress: told what is being looked at where that takes a while.
@@ -104,13 +109,17 @@ def checks(load: Callable[[], Config], progress: Callable[[str], None] = lambda 
     progress("reading the vault")
     vault = list(_safely("vault", _vault, config))
     yield from vault
-    yield from _safely("cache", _cache, config)
+    cache = list(_safely("cache", _cache, config))
+    yield from cache
+    status: dict[str, Any] = {}
     if vault[0].status != "broken":
-        yield from _safely("service", _service, config)
-        yield from _safely("decisions", _decisions, config)
-        yield from _safely("embeddings", _embeddings, config)
+        yield from _safely("service", _service, config, status, any(check.status == "broken" for check in cache))
+        yield from _safely("decisions", _decisions, config, status)
     progress("asking the nodes")
-    yield from _safely("profile", _profile, config)
+    embeddings = _Embeddings()
+    yield from _safely("profile", _profile, config, status, embeddings)
+    if vault[0].status != "broken":
+        yield from _safely("embeddings", _embeddings, config, status, embeddings)
 
 
 def _safely(name: str, look: Callable[..., Checks], *arguments: Any) -> Checks:
@@ -283,6 +292,7 @@ def _open_to_all(path: Path) -> bool:
 
 
 def _vault(config: Config) -> Checks:
+    from commands.survey import is_template
     from context.index import Index
     from context.vault import Vault, VaultError
     from server.house import vault_options
@@ -309,7 +319,8 @@ def _vault(config: Config) -> Checks:
     yield Check(
         "vault", "ok" if notes else "warning", found, "" if notes else "Is this the folder that Obsidian opens?"
     )
-    flagged = [note for note in notes.values() if note.flags]
+    # As `kos validate` counts: what stands in a template is not yet what a note will have.
+    flagged = [note for note in notes.values() if note.flags and not is_template(vault.snapshot, note.path)]
     if flagged:
         first = "; ".join(f"{note.path} ({note.flags[0]})" for note in flagged[:3])
         fix = "`kos validate` lists them all, and what to do."
@@ -344,7 +355,14 @@ def _cache(config: Config) -> Checks:
         yield Check("cache", "ok", f"{stats.name}{held}")
 
 
-def _service(config: Config) -> Checks:
+def _service(config: Config, status: dict[str, Any], cache_told: bool) -> Checks:
+    """The service, if one runs; what it tells of itself goes into `status`.
+
+    Args:
+        config: names the vault.
+        status: filled.
+        cache_told: that the cache is away has been told already.
+    """
     from server.client import ServiceError, ask, find
 
     service = find(config)
@@ -354,45 +372,25 @@ def _service(config: Config) -> Checks:
         )
         return
     try:
-        status = ask(service, "GET", "/v1/status", seconds=10)
+        status.update(ask(service, "GET", "/v1/status", seconds=10))
     except ServiceError as error:
         yield Check("service", "broken", f"{service}: {error}", error.hint)
         return
     cache = status["cache"]
     found = f"process {service.pid} at {service}; its cache is {cache['live']}{_spared(cache['kinds'])}"
-    if cache["live"] != cache["name"]:
+    if cache["live"] != cache["name"] and not cache_told:
         fix = f"{cache['name']} is away ({cache['last_error']}); it is asked again every few seconds."
         yield Check("service", "warning", found, fix)
     else:
         yield Check("service", "ok", found)
-    yield from _left_alone(status["nodes"])
 
 
-def _left_alone(nodes: list[dict[str, Any]]) -> Checks:
-    """Nodes that the service asks nothing of after failures: only it knows."""
-    for node in nodes:
-        breaker = node["breaker"]
-        if breaker["state"] == "closed":
-            continue
-        wait = breaker["probe_seconds"]
-        then = "the next request goes there to see" if wait is None else f"it is asked again in {wait:.1f} s"
-        times = f"{breaker['failures']} failure{'s' * (breaker['failures'] != 1)} in a row"
-        found = f"the service leaves it alone after {times} ({breaker['last_error']}); {then}"
-        fix = "Until it answers, other nodes or the vault alone do. The log of the node says more."
-        yield Check(f"node {node['name']}", "warning", found, fix)
-
-
-def _decisions(config: Config) -> Checks:
+def _decisions(config: Config, status: Status) -> Checks:
     """Whether decisions are written down: as a running service tells, else as the file stands."""
     from inference.ledger import FILE
-    from server.client import ServiceError, ask, find
     from server.config import vault_folder
 
-    service = find(config)
-    try:
-        told = ask(service, "GET", "/v1/status", seconds=10).get("decisions") if service else None
-    except ServiceError:
-        told = None  # said where the service is looked at
+    told = status.get("decisions")
     file = vault_folder(config) / FILE
     if told and told["lost"]:
         found = f"{told['lost']} could not be written down"
@@ -419,12 +417,18 @@ def _spared(kinds: dict[str, dict[str, Any]]) -> str:
     return f", which had {' and '.join(told)}" if told else ""
 
 
-def _embeddings(config: Config) -> Checks:
+@dataclass(slots=True)
+class _Embeddings:
+    """What the look at the nodes found of embeddings: what is missing for them, "" for nothing."""
+
+    missing: str = ""
+
+
+def _embeddings(config: Config, status: Status, seen: _Embeddings) -> Checks:
     """How many notes have their vectors: as a running service tells, else as its file does."""
     from importlib.util import find_spec
 
     from context.vector_file import count_notes
-    from server.client import ServiceError, ask, find
 
     if config.embeddings == "off":
         return
@@ -432,18 +436,16 @@ def _embeddings(config: Config) -> Checks:
         fix = 'Install `knowledge-os[embeddings]`, or set embeddings = "off".'
         yield Check("embeddings", "broken", "they are on, and numpy is not installed: search goes by words alone", fix)
         return
-    service = find(config)
-    try:
-        told = ask(service, "GET", "/v1/status", seconds=10).get("embeddings") if service else None
-    except ServiceError:
-        return  # told where the service is looked at
+    told = status.get("embeddings")
     if told is None:
         kept = count_notes(vault_dir(config) / "vectors.db")
         yield Check("embeddings", "ok", f"on; {kept} notes have been looked at", "`kos serve` embeds the rest.")
         return
     notes = told["notes"]
     found = f"{told['model']}: {notes['embedded']} of {notes['total']} notes, {told['state']}"
-    if told["last_fault"]:
+    if told["last_fault"] and seen.missing:
+        yield Check("embeddings", "ok", f"{found}; not asked: {seen.missing}")
+    elif told["last_fault"]:
         fix = "Until that is mended search goes by words alone, and says so."
         yield Check("embeddings", "warning", f"{found}; {told['last_fault']}", fix)
     else:
@@ -453,7 +455,8 @@ def _embeddings(config: Config) -> Checks:
 # --- the nodes
 
 
-def _profile(config: Config) -> Checks:
+def _profile(config: Config, status: Status, embeddings: _Embeddings) -> Checks:
+    """The profile, its nodes and their memory; what is missing for embeddings goes into `embeddings`."""
     from inference.profile import ProfileError
     from server.house import profile_of
 
@@ -465,11 +468,35 @@ def _profile(config: Config) -> Checks:
     yield Check("profile", "ok", f"{profile.name}: {', '.join(profile.runners)}")
     embedding = profile.embedding if config.embeddings == "on" else None
     states, plan, modes = asyncio.run(_states(config, profile, embeds=embedding is not None))
+    left = _left_alone(status.get("nodes", ()))
     for state in states:
-        yield from _node(profile, profile.nodes[state.name], state, embedding)
+        yield from _node(profile, profile.nodes[state.name], state, embedding, left.pop(state.name, ""))
         yield from _mode(profile.nodes[state.name], modes.get(state.name))
+    for name, told in left.items():  # the service has a profile of its own
+        yield Check(f"node {name}", "warning", f"the service {told}", _LEFT_FIX)
+    known = {state.name: state for state in states}
     for node in plan.nodes:
-        yield from _memory(node)
+        yield from _memory(node, known[node.node.name])
+    if embedding is not None:
+        state = known[embedding.node]
+        if not state.reachable:
+            embeddings.missing = f"node {state.name} does not answer"
+        elif _lists(state, profile.nodes[state.name]) and not _has(state, embedding.model):
+            embeddings.missing = f"{embedding.model} is not on node {state.name}"
+
+
+def _left_alone(nodes: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Nodes that the service asks nothing of after failures, and how it says that: only it knows."""
+    left = {}
+    for node in nodes:
+        breaker = node["breaker"]
+        if breaker["state"] == "closed":
+            continue
+        wait, failures = breaker["probe_seconds"], breaker["failures"]
+        after = f" after {failures} failure{'s' * (failures != 1)} in a row" if failures else ""
+        then = "the next request goes there to see" if wait is None else f"it is asked again in {wait:.1f} s"
+        left[node["name"]] = f"leaves it alone{after} ({breaker['last_error']}); {then}"
+    return left
 
 
 async def _states(
@@ -495,12 +522,17 @@ def _mode(node: "NodeConfig", mode: "Mode | None") -> Checks:
         yield Check(f"node {node.name}", "warning", f"{why}{f' ({mode.error})' if mode.error else ''}", mode_hint(node))
 
 
-def _memory(node: "NodePlan") -> Checks:
-    """What each model takes, by the plan, and what stays loaded together."""
+def _memory(node: "NodePlan", state: "NodeState") -> Checks:
+    """What each model takes, by the plan, and what stays loaded together.
+
+    Of a model that the node does not tell of, because it is away or has it not, nothing more is said.
+    """
     from server.planning import budget, residents
 
     for seat in node.seats:
-        yield _seat(seat)
+        missing = not state.reachable or (_lists(state, node.node) and not _has(state, seat.runner.model))
+        if seat.need is not None or not missing:
+            yield _seat(seat)
     if node.finding:
         fix = '`kos plan-memory` shows the numbers: shorten a window, or let one go with a keep_alive such as "5m".'
         yield Check("memory", "warning", f"{node.finding} ({budget(node)})", fix)
@@ -519,22 +551,29 @@ def _seat(seat: "Seat") -> Check:
     if seat.alarm:
         return Check("memory", "warning", f"{name}: {seat.alarm}", ALARM_FIX)
     if seat.need is None:
-        return Check("memory", "warning", f"{name}: {seat.why}", "Get the model, or start its node.")
+        return Check("memory", "warning", f"{name}: {seat.why}", "It is used all the same.")
     if seat.need.host and seat.need.share:
         return Check("memory", "ok", f"{name}: {seat.why}, as declared ({cpu_part(seat)})")
     return Check("memory", "ok", f"{name}: {seat.why}")
 
 
-def _node(profile: "Profile", node: "NodeConfig", state: "NodeState", embedding: "EmbeddingModel | None") -> Checks:
+def _node(
+    profile: "Profile", node: "NodeConfig", state: "NodeState", embedding: "EmbeddingModel | None", left: str
+) -> Checks:
+    """A node and its models; `left` is how the service leaves it alone, "" if it does not."""
     name = f"node {node.name}"
-    if not state.reachable:
+    if not state.reachable:  # which is why the service leaves it alone
         yield Check(name, "broken", f"{state.error}; commands answer from the vault alone", state.hint)
         return
     if state.error:
         yield Check(name, "warning", state.error, state.hint)
         return
     kind = "Ollama" if node.kind == "ollama" else "server"
-    yield Check(name, "ok", f"{kind} {state.version} at {node.url} ({node.klass})".replace("  ", " "))
+    there = f"{kind} {state.version} at {node.url} ({node.klass})".replace("  ", " ")
+    if left:
+        yield Check(name, "warning", f"{there}; the service {left}", _LEFT_FIX)
+    else:
+        yield Check(name, "ok", there)
     if node.kind == "ollama" and (0,) < _numbers(state.version) < OLLAMA_AT_LEAST:
         least = ".".join(map(str, OLLAMA_AT_LEAST))
         yield Check(name, "warning", f"Ollama {state.version} has known holes", f"Update it to {least} or newer.")
@@ -542,14 +581,23 @@ def _node(profile: "Profile", node: "NodeConfig", state: "NodeState", embedding:
         found = "other machines can reach it, and it asks nobody for a password"
         yield Check(name, "warning", found, "Start it with OLLAMA_HOST=127.0.0.1, or guard the port.")
     yield from _models(profile, node, state)
-    if embedding is not None and embedding.node == node.name and (node.kind == "ollama" or state.models):
+    if embedding is not None and embedding.node == node.name and _lists(state, node):
         yield _embedding_model(embedding, node, state)
 
 
-def _embedding_model(embedding: "EmbeddingModel", node: "NodeConfig", state: "NodeState") -> Check:
+def _lists(state: "NodeState", node: "NodeConfig") -> bool:
+    """Whether a node tells which models it has: some servers tell of none."""
+    return node.kind == "ollama" or bool(state.models)
+
+
+def _has(state: "NodeState", model: str) -> bool:
     from inference.profile import same_model
 
-    if any(same_model(model, embedding.model) for model in state.models):
+    return any(same_model(one, model) for one in state.models)
+
+
+def _embedding_model(embedding: "EmbeddingModel", node: "NodeConfig", state: "NodeState") -> Check:
+    if _has(state, embedding.model):
         return Check("model", "ok", f"{embedding.model} for embeddings")
     fix = f"ollama pull {embedding.model}" if node.kind == "ollama" else "Serve it there, or name another."
     return Check("model", "broken", f"{embedding.model} for embeddings is not on node {node.name}", fix)
@@ -559,12 +607,12 @@ def _models(profile: "Profile", node: "NodeConfig", state: "NodeState") -> Check
     from inference.profile import same_model
 
     for runner in profile.runners.values():
-        if runner.node != node.name or (node.kind != "ollama" and not state.models):
+        if runner.node != node.name or not _lists(state, node):
             continue
         uses = [tier for tier, names in profile.tiers.items() if runner.name in names]
         role = f" for {', '.join(uses)}" if uses else ""
         loaded = [one for one in state.loaded if same_model(one.model, runner.model)]
-        if not any(same_model(model, runner.model) for model in state.models):
+        if not _has(state, runner.model):
             fix = f"ollama pull {runner.model}" if node.kind == "ollama" else "Serve it there, or name another."
             yield Check("model", "broken", f"{runner.model}{role} is not on node {node.name}", fix)
         elif node.memory is None and not runner.offload and any(one.size_vram < one.size for one in loaded):

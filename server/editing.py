@@ -2,14 +2,12 @@
 
 from argparse import Namespace
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
-from zoneinfo import ZoneInfo
 
 from server.client import Service, ask, find
 from server.config import Config
 from server.parser import UsageError, to_be_asked
-from server.screen import Screen, line_of
+from server.screen import Screen, line_of, moment
 
 if TYPE_CHECKING:
     from commands.journal import Journal
@@ -92,7 +90,9 @@ def edits(arguments: Namespace, config: Config) -> Any:
         What HTTP answers to the same, for `--json`.
 
     Raises:
-        UsageError: the words or options do not go together.
+        UsageError: the words or options do not go together, or nobody is there to be asked whether to apply an edit and
+            `--yes` was not given.
+        DeclinedError: the person said no.
         Exception: whatever the journal or the service refuses, named by its `code`.
     """
     words: Sequence[str] = arguments.text
@@ -100,11 +100,13 @@ def edits(arguments: Namespace, config: Config) -> Any:
     if len(words) != 2 if applies else len(words) > 1:
         raise UsageError(f"edits takes no {' '.join(words)[:80]!r}", "kos edits | kos edits ID | kos edits apply ID")
     _check(words[-1:])
-    if not applies and (arguments.hunk or arguments.confirm):
-        raise UsageError("--hunk and --confirm are for applying an edit", "kos edits apply ID --hunk 1.1 --confirm")
+    if not applies and (arguments.hunk or arguments.confirm or arguments.yes):
+        told = "--hunk, --confirm and --yes are for applying an edit"
+        raise UsageError(told, "kos edits apply ID --hunk 1.1 --confirm --yes")
+    asked = applies and to_be_asked(arguments)
     screen, desk = Screen(silent=arguments.json), _desk(config)
     if applies:
-        return _apply(desk, screen, arguments)
+        return _apply(desk, screen, arguments, config, asked=asked)
     if words:
         whole = desk.one(words[0])
         _show(screen, whole, config)
@@ -135,8 +137,7 @@ def undo(arguments: Namespace, config: Config) -> Any:
     screen, desk = Screen(silent=arguments.json), _desk(config)
     identity = arguments.id or _last(desk.all())
     if asked:
-        _show(screen, desk.one(identity), config)
-        screen.confirm("Take this back?")
+        _ask(desk.one(identity), "applied", "Take this back?", screen, config)
     try:
         whole = desk.undo(identity)
     except Exception as error:
@@ -164,8 +165,24 @@ def _last(found: Iterable[Mapping[str, Any]]) -> str:
     return str(max(applied, key=lambda edit: edit["applied"])["id"])
 
 
-def _apply(desk: _Desk, screen: Screen, arguments: Namespace) -> Mapping[str, Any]:
+def _ask(whole: Mapping[str, Any], status: str, question: str, screen: Screen, config: Config) -> None:
+    """Show an edit and ask; not one of another status, which will be refused.
+
+    Raises:
+        DeclinedError: the person said no.
+    """
+    if whole["status"] == status:
+        _show(screen, whole, config)
+        screen.confirm(question)
+
+
+def _apply(desk: _Desk, screen: Screen, arguments: Namespace, config: Config, *, asked: bool) -> Mapping[str, Any]:
     identity = arguments.text[1]
+    if asked:
+        which = (
+            f"hunk{'s' * (len(arguments.hunk) > 1)} {', '.join(arguments.hunk)} of this" if arguments.hunk else "this"
+        )
+        _ask(desk.one(identity), "proposed", f"Write {which}?", screen, config)
     try:
         whole = desk.apply(identity, arguments.hunk, confirm=arguments.confirm)
     except Exception as error:
@@ -207,5 +224,4 @@ def _paths(whole: Mapping[str, Any]) -> str:
 
 
 def _when(instant: str, config: Config) -> str:
-    zone = ZoneInfo(config.timezone) if config.timezone else None
-    return datetime.fromisoformat(instant).astimezone(zone).strftime("%Y-%m-%d %H:%M")
+    return moment(instant, config.timezone)

@@ -241,14 +241,17 @@ def _add_decisions(to: argparse.ArgumentParser) -> None:
     to.add_argument(
         "--replay", action="store_true", help="make every decision that is kept again and compare; 1 if one differs"
     )
-    _add_json(to, "print them, with their inputs, as one JSON object; a failure too")
+    _add_json(to, "print them, newest first too, with their inputs, as one JSON object; a failure too")
 
 
 def _add_edits(to: argparse.ArgumentParser) -> None:
     words = "the id of an edit shows it; `apply` and an id write it; neither lists all"
     to.add_argument("text", nargs="*", metavar="[apply] ID", help=words)
-    to.add_argument("--hunk", action="append", metavar="N.M", help="apply only this hunk of the edit; repeatable")
+    to.add_argument(
+        "--hunk", action="append", type=_hunk, metavar="N.M", help="apply only this hunk of the edit; repeatable"
+    )
     to.add_argument("--confirm", action="store_true", help="apply it though it removes most of a note or touches many")
+    _add_yes(to)
     _add_json(to, "print the edits, or the edit, as one JSON object; a failure too")
 
 
@@ -318,6 +321,12 @@ def _whole_number(least: int, most: int) -> Callable[[str], int]:
     return read
 
 
+def _hunk(text: str) -> str:
+    if not re.fullmatch(r"[0-9]{1,9}\.[0-9]{1,9}", text):
+        raise argparse.ArgumentTypeError("must be the id of a hunk such as 1.1; `kos edits ID` lists them")
+    return text
+
+
 def _day(text: str) -> str:
     try:
         return date.fromisoformat(text).isoformat()
@@ -368,7 +377,8 @@ def to_be_asked(arguments: argparse.Namespace) -> bool:
     """
     there = sys.stdin and sys.stdin.isatty() and sys.stderr.isatty() and not arguments.json
     if not arguments.yes and not there:
-        asks = f"{arguments.command} asks before it writes"
+        name = "edits apply" if arguments.command == "edits" else arguments.command
+        asks = f"{name} asks before it writes"
         raise UsageError(f"{asks}, and here is nobody to ask", "Say --yes if it is meant.")
     return not arguments.yes
 

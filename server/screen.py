@@ -2,17 +2,24 @@
 
 import os
 import sys
+import textwrap
 import unicodedata
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from itertools import zip_longest
 from typing import Any, TextIO
+from zoneinfo import ZoneInfo
 
 from commands.events import FINAL, Event
+from server.wording import worded
 
 # What a terminal would obey: control characters but for tab and newline, those of eight bits included.
 _OBEYED = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)), "\ufffd")
 _ERASE = "\r\x1b[2K"
 _DIM, _BOLD, _PLAIN = "\x1b[2m", "\x1b[1m", "\x1b[0m"
 _WIDTH = 80
+# Between the columns of a table.
+_GAP = "  "
 # Marks of a unified diff; the longer ones come first.
 _TINTS = {"--- ": _BOLD, "+++ ": _BOLD, "@@ ": "\x1b[36m", "-": "\x1b[31m", "+": "\x1b[32m"}
 # Notes named in one line of progress.
@@ -111,7 +118,11 @@ class Screen:
                 self.notice(f"{lead}{finding['message']}", finding["hint"])
 
     def notice(self, message: str, hint: str = "") -> None:
-        """Tell a person something; seen by those who read standard error, on a terminal or not."""
+        """Tell a person something; seen by those who read standard error, on a terminal or not.
+
+        What was written for those who speak HTTP is put into the words of the command line.
+        """
+        message, hint = worded(message), worded(hint)
         self.clear()
         self._write(self._err, f"kos: {line_of(message)}\n" + (f"     {line_of(hint)}\n" if hint else ""))
 
@@ -202,6 +213,32 @@ class Screen:
         if not self._silent:
             to.write(text)
             to.flush()
+
+
+def table_of(rows: Sequence[Sequence[str]], widest: Sequence[int], columns: int) -> str:
+    """Rows of cells under one another, each cell wrapped within its column; lines of at most so many characters.
+
+    Args:
+        rows: the first is the heading; the last cell of each gets what room the others leave.
+        widest: of every column but the last, the most characters.
+        columns: of a line.
+    """
+    lines = [list(map(line_of, row)) for row in rows]
+    widths = [min(most, max(len(row[at]) for row in lines)) for at, most in enumerate(widest)]
+    widths.append(columns - sum(widths) - len(_GAP) * len(widths))
+    out = []
+    for row in lines:
+        cells = [textwrap.wrap(cell, width, break_on_hyphens=False) for cell, width in zip(row, widths, strict=True)]
+        for parts in zip_longest(*cells, fillvalue=""):
+            padded = (f"{part:{width}}" for part, width in zip(parts, widths, strict=True))
+            out.append(_GAP.join(padded).rstrip() + "\n")
+    return "".join(out)
+
+
+def moment(instant: str, timezone: str) -> str:
+    """An ISO instant for people, to the minute, in a zone; "" for the machine's."""
+    zone = ZoneInfo(timezone) if timezone else None
+    return datetime.fromisoformat(instant).astimezone(zone).strftime("%Y-%m-%d %H:%M")
 
 
 def line_of(text: str) -> str:

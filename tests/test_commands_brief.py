@@ -122,6 +122,54 @@ def test_what_the_words_found_comes_first(sample: Vault) -> None:
     assert "title:" not in answer, "properties are no quotation"
 
 
+def test_a_quote_has_the_lines_of_the_note_and_no_query(tmp_path: Path) -> None:
+    text = """---
+status: open
+---
+# Plums
+```dataview
+LIST FROM #plums
+```
+
+How to keep plums. ^keep
+- wash them
+  - in cold water
+- dry them
+
+## Shelf
+![[Shelf.base#Plums]]
+
+> ```tasks
+> not done
+> ```
+
+~~~sh
+ls plums
+~~~
+---
+{}
+"""
+    files = {"Plums.md": text.format("a long line " * 40), "Query.md": "# Plums\n```base\nviews: []\n```\n"}
+    answer = ANSWERS["findings"](matter(open_vault(tmp_path, files), "plums"))
+    assert answer.splitlines()[2:-1] == [
+        "- [[Plums]]",
+        "  > How to keep plums.",
+        "  > - wash them",
+        "  >   - in cold water",
+        "  > - dry them",
+        "  >",
+        "  >     ls plums",
+        "  >",
+    ]
+    last = answer.splitlines()[-1]
+    assert last.startswith("  > a long line a long line")
+    assert last.endswith("line a …")
+    assert "Query" not in answer, "what is a query alone says nothing"
+    short = {"List.md": "# Pears\n" + "".join(f"- pear {n}\n" for n in range(9))}
+    answer = ANSWERS["findings"](matter(open_vault(tmp_path / "2", short), "pears"))
+    assert answer.splitlines()[3:] == [*(f"  > - pear {n}" for n in range(5)), "  > - pear 5 …"]
+
+
 @pytest.mark.parametrize("kind", FALLBACKS)
 def test_every_line_is_cited_and_every_link_resolves(sample: Vault, kind: str) -> None:
     assert set(ANSWERS) == set(FALLBACKS)

@@ -277,6 +277,17 @@ def test_without_words_the_walk_begins_at_home(tmp_path: Path) -> None:
     assert "Board.canvas" not in paths(passages), "a canvas leads on, but is no text to quote"
 
 
+def test_a_long_note_begins_where_it_says_something(tmp_path: Path) -> None:
+    files = {
+        "Home.md": "# Home\n- [[Long]]\n- [[Bare]]\n",
+        "Long.md": "---\nlevel: 1\n---\n# Long\n## First\nHere it begins.\n## Second\n" + "And so on. " * 200,
+        "Bare.md": "---\nlevel: 2\n---\n# Bare\n",
+    }
+    texts = {one.path: one.text for one in found("maps", open_vault(tmp_path, files))}
+    assert texts["Long.md"] == "## First\nHere it begins.", "not with its properties and title alone"
+    assert texts["Bare.md"] == "---\nlevel: 2\n---\n# Bare", "it has no more"
+
+
 def test_a_ring_of_maps_ends(tmp_path: Path) -> None:
     files = {f"M{n}.md": f"---\ntype: moc\n---\n- [[M{(n + 1) % 5}]]\n- [[M{n}]]\n" for n in range(5)}
     assert set(paths(found("maps", open_vault(tmp_path, files)))) == set(files)

@@ -15,7 +15,7 @@ from context.matrix import Matrix
 from context.named import linked
 from context.search import search
 from context.vault import Vault
-from context.words import asked, stem, words
+from context.words import asked, joined, spaced, stem, words
 from tests.vaults import open_vault
 
 
@@ -117,6 +117,25 @@ def test_a_name_without_a_note_leads_to_others_that_speak_of_it(films: Vault) ->
     tram = next(hit for hit in hits[:4] if hit.path == "Tram.md")
     assert hits[0].path == "Blue Boat.md"
     assert (tram.via, tram.why) == ("Blue Boat.md", "speaks of rita moss")
+
+
+def test_a_reason_has_a_name_as_it_is_written(tmp_path: Path) -> None:
+    """Scripts without blanks are taken apart to be searched, and not for people."""
+    files = {f"{n}.md": f"Filler {n} of many." for n in range(40)}
+    files |= {
+        "Lathe.md": "The lathe is for 庭の計画 and for 할 일.",
+        "庭の計画.md": "A plan.",
+        "할 일.md": "A list.",
+        "Wall.md": "Stones for 庭の計画.",
+        "Tools.md": "More for 할 일.",
+    }
+    whys = {hit.path: hit.why for hit in search(open_vault(tmp_path, files), "lathe")}
+    assert whys["Wall.md"] == "speaks of 庭の計画"
+    assert whys["Tools.md"] == "speaks of 할 일"
+
+
+def test_what_was_spaced_is_joined() -> None:
+    assert joined(" ".join(spaced("2025年の計画 v2 and 桃").split())) == "2025 年の計画 v2 and 桃"
 
 
 def test_a_letter_alone_is_no_name(tmp_path: Path) -> None:

@@ -184,6 +184,21 @@ def test_a_trial_that_is_called_off_leaves_it_to_the_next() -> None:
         assert (breaker.state, breaker.stops) == (HALF_OPEN, False)
 
 
+def test_probes_are_no_failures_of_requests() -> None:
+    clock = Clock()
+    breaker = Breaker(clock)
+    for _ in range(5):
+        breaker.fail("", AWAY)
+    assert breaker.standing() == module.Standing(OPEN, 0, str(AWAY), REST_SECONDS)
+    breaker.answered()
+    assert breaker.standing() == module.Standing(CLOSED, 0, "", None)
+    ask(breaker, AWAY)
+    for _ in range(5):
+        clock.now += REST_SECONDS
+        breaker.fail("", AWAY)
+    assert breaker.standing().failures == 1, "what it was asked for failed once"
+
+
 def test_its_standing_is_told() -> None:
     clock = Clock()
     breaker = opened(clock)

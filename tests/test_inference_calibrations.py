@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,17 @@ def test_a_place_that_takes_no_file_costs_nothing_but_the_file(tmp_path: Path) -
     assert teach(Calibrations(tmp_path)).seen
     assert teach(Calibrations(tmp_path / "gone")).seen
     assert list(tmp_path.iterdir()) == [tmp_path / FILE], "and nothing half written is left"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps rights elsewhere")
+def test_its_owner_alone_reads_it(tmp_path: Path) -> None:
+    (tmp_path / FILE).touch(0o644)
+    before = os.umask(0o022)
+    try:
+        teach(Calibrations(tmp_path))
+    finally:
+        os.umask(before)
+    assert (tmp_path / FILE).stat().st_mode & 0o777 == 0o600
 
 
 def test_a_write_that_breaks_off_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

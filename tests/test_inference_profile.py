@@ -592,6 +592,17 @@ def test_what_the_policy_could_not_go_by_is_refused(new: str, said: str) -> None
     assert said in str(caught.value)
 
 
+def test_substitutes_are_other_runners() -> None:
+    small = 'quantisation = "Q4_K_M"\n'
+    for name in ("small", "x"):
+        with pytest.raises(ProfileError) as caught:
+            parse(changed(small, f'{small}substitutes = ["{name}"]\n'), "mine")
+        told = str(caught.value)
+        assert told.endswith(f"runners.small.substitutes names {name!r}; allowed: large"), "not the runner itself"
+    with pytest.raises(ProfileError, match="names large, which is no other runner of node desk"):
+        parse(changed(small, f'{small}substitutes = ["large"]\n'), "mine")
+
+
 def test_a_fail_soft_list_names_runners() -> None:
     for names, said in (('["x"]', "fail_soft names 'x'; allowed: small, large"), ('["small", "small"]', "twice")):
         with pytest.raises(ProfileError, match=re.escape(said)):

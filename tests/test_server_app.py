@@ -42,7 +42,9 @@ def known(folder: Path) -> Any:
 def test_it_serves_on_a_free_port_and_says_where(tmp_path: Path) -> None:
     with program(tmp_path) as service:
         assert re.fullmatch(r"http://127\.0\.0\.1:[1-9]\d+", service.url)
-        assert known(tmp_path) == {"url": service.url, "uds": "", "pid": service.process.pid}
+        told = known(tmp_path)
+        assert {"profile", "cache", "embeddings", "kinds"} < told.pop("settings").keys(), "only their digests"
+        assert told == {"url": service.url, "uds": "", "pid": service.process.pid}
         assert stat.S_IMODE((state(tmp_path) / "service.json").stat().st_mode) == 0o600
         with service.client() as client:
             assert client.get("/readyz").json() == {"status": "ready"}
@@ -67,7 +69,8 @@ def test_it_serves_on_a_unix_socket_of_its_owner(tmp_path: Path) -> None:
     place = tmp_path / "kos.sock"
     with program(tmp_path, uds=str(place)) as service:
         assert stat.S_IMODE(place.stat().st_mode) == 0o600
-        assert known(tmp_path) == {"url": "http://localhost", "uds": str(place), "pid": service.process.pid}
+        told = {"url": "http://localhost", "uds": str(place), "pid": service.process.pid}
+        assert known(tmp_path) == told | {"settings": known(tmp_path)["settings"]}
         with service.client() as client:
             assert client.post("/orient").json()["answer"] == "One two."
             assert client.get("/v1/commands", headers={"Host": "evil.example"}).status_code == 421

@@ -319,6 +319,53 @@ def test_the_service_is_asked_unless_a_flag_says_what_it_may_not_do(served: Pers
     assert runs(served) == before + 1
 
 
+def test_what_a_running_service_decides_is_told_once(served: Person, tmp_path: Path) -> None:
+    plain = served.run("context", "koji")
+    assert "decides" not in plain.err
+    told = served.run("context", "koji", "--embeddings", "on", env={"KOS_PROFILE": "cpu"})
+    assert (told.code, told.out) == (plain.code, plain.out)
+    assert told.err.startswith(
+        "kos: the running service decides KOS_PROFILE, --embeddings: it was started with other settings\n     Start it anew"
+    )
+    assert told.err.count("decides") == 1
+    assert "decides --embeddings:" in served.run("map", "--embeddings", "on").err
+    assert served.run("context", "koji", "--embeddings", "on", "--json").err == ""
+    (tmp_path / "other.toml").write_text('language = "German"\nprivate_tags = ["private"]\n')
+    told = served.run("context", "koji", "--config", str(tmp_path / "other.toml"))
+    assert "the running service decides language:" in told.err
+    # In its own process a command has all of them.
+    assert "decides" not in served.run("context", "koji", "--embeddings", "off", "--cache", "memory").err
+
+
+WRONG = {
+    ("orient", "--project", "nosuch"): "--project: no note is called 'nosuch'\n",
+    (
+        "ask",
+        "x",
+        "--note",
+        "nosuch",
+    ): "the note that --note names is not in the vault\n     Give its name, or its path ",
+    ("context", "x", "--gather", "nosuch"): "--gather has no way 'nosuch'\n",
+    ("context", "x", "--folder", "No such", "--where", "a>=2", "--where", "b=true", "--tag", "c"): (
+        "no note fits --folder 'No such' --tag c --where 'a>=2' --where b=true\n"
+    ),
+    ("orient", "--since", "2999-01-01", "--dry-run"): "no note fits --since 2999-01-01\n",
+    ("map", "nosuch"): "there is no note of this path or name\n     `kos map` lists the maps of the vault.\n",
+    ("edits", "apply", "0", "--yes", "--hunk", "1"): "argument --hunk: must be the id of a hunk such as 1.1; ",
+    ("undo", "nosuch", "--yes"): "there is no such edit\n     `kos edits` lists ",
+}
+
+
+@pytest.mark.parametrize("words", WRONG, ids=lambda words: " ".join(words[:4]))
+def test_what_is_wrong_is_told_in_the_words_of_the_command_line(
+    with_model: Person, served: Person, words: tuple[str, ...]
+) -> None:
+    for person in (with_model, served):
+        told = person.run(*words).err
+        assert f"kos: {WRONG[words]}" in told
+        assert not re.search(r"scope|\bfield|GET |Send |Body|`note`", told)
+
+
 def test_a_dry_run_shows_the_sources_and_asks_no_model(with_model: Person, ollama: Double) -> None:
     before = len(ollama.chats())
     ran = with_model.run("orient", "--dry-run", "--project", "Fermentation Chamber")
@@ -735,7 +782,7 @@ def test_words_that_are_piped_in_need_no_dash(tmp_path: Path) -> None:
 def test_a_scope_that_leaves_nothing_is_said(small: Person, command: str) -> None:
     ran = small.run(command, "--where", "status=actve")
     assert ran.code == 0
-    assert "kos: no note fits the scope (where {'status': {'eq': 'actve'}})\n" in ran.err
+    assert "kos: no note fits --where status=actve\n" in ran.err
     assert command == "context" or "No note of the vault fits the scope" in ran.out
 
 

@@ -101,7 +101,7 @@ def test_edits_are_seen_applied_and_taken_back(both: Desk) -> None:
     assert json.loads(both.does("edits", edit.id, "--json")) == json.loads(json.dumps(whole))
     assert both.notes == NOTES
 
-    assert both.does("edits", "apply", edit.id) == f"applied {edit.id}: Daily.md, A note.md, New/N.md\n"
+    assert both.does("edits", "apply", edit.id, "--yes") == f"applied {edit.id}: Daily.md, A note.md, New/N.md\n"
     assert both.notes == {
         "A note.md": NOTES["A note.md"] + "- zucchini\r\n",
         "Daily.md": NOTES["Daily.md"] + "- zucchini\n",
@@ -111,7 +111,7 @@ def test_edits_are_seen_applied_and_taken_back(both: Desk) -> None:
     found = json.loads(both.does("context", "zucchini", "--json"))
     assert {passage["path"] for passage in found["passages"]} == {"Daily.md", "A note.md", "New/N.md"}
     before = files_of(both.root)
-    assert both.does("edits", "apply", edit.id).startswith("applied")
+    assert both.does("edits", "apply", edit.id, "--yes").startswith("applied")
     assert files_of(both.root) == before
     assert "applied" in both.does("edits")
 
@@ -126,8 +126,8 @@ def test_hunks_are_chosen(both: Desk) -> None:
     draft.set_property("status", "done")
     draft.append_to(("A note", "Log"), "- new")
     edit = both.journal.propose([draft.change(), *both.appended("Daily.md", "Map.md", number=2)])
-    assert "1.1, 1.2, 2.1, 3.1" in both.fails("edits", "apply", edit.id, "--hunk", "4.1").err
-    said = both.does("edits", "apply", "--hunk", "1.2", edit.id, "--hunk", "3.1")
+    assert "1.1, 1.2, 2.1, 3.1" in both.fails("edits", "apply", edit.id, "--yes", "--hunk", "4.1").err
+    said = both.does("edits", "apply", "--yes", "--hunk", "1.2", edit.id, "--hunk", "3.1")
     assert said == f"applied {edit.id}: A note.md, Map.md\n"
     assert both.notes["A note.md"] == NOTES["A note.md"] + "- new\r\n"
     assert both.notes["Daily.md"] == NOTES["Daily.md"]
@@ -139,7 +139,7 @@ def test_hunks_are_chosen(both: Desk) -> None:
 
 def test_a_conflict_of_an_undo_shows_both_texts(both: Desk) -> None:
     edit = both.propose("Daily.md")
-    both.does("edits", "apply", edit.id)
+    both.does("edits", "apply", edit.id, "--yes")
     mine = NOTES["Daily.md"] + "- new, and more\n"
     write(both.root, {"Daily.md": mine})
     ran = both.fails("undo", edit.id, "--yes")
@@ -154,12 +154,12 @@ def test_a_conflict_of_an_undo_shows_both_texts(both: Desk) -> None:
 def test_a_note_that_changed_since_is_left_as_it_is(both: Desk) -> None:
     edit = both.propose("Daily.md")
     write(both.root, {"Daily.md": "my own words\n"})
-    ran = both.fails("edits", "apply", edit.id)
+    ran = both.fails("edits", "apply", edit.id, "--yes")
     assert ran.out == (
         "--- a/Daily.md\n+++ b/Daily.md\n@@ 1.1: the note changed since @@\n+\n+- new\n\\ No newline at end of file\n"
     )
     assert ran.err.startswith("kos: Daily.md changed since the edit was proposed\n     Your text stands as it is.")
-    told = both.fails("edits", "apply", edit.id, "--json").json
+    told = both.fails("edits", "apply", edit.id, "--yes", "--json").json
     assert told["conflict"] == {"path": "Daily.md", "theirs": "my own words\n", "ours": "\n- new"}
 
 
@@ -168,13 +168,13 @@ def test_an_edit_that_takes_much_wants_a_second_yes(both: Desk) -> None:
     draft = Draft("Long.md", ("words " * 200).encode())
     draft.replace(0, 1000, "")
     edit = both.journal.propose([draft.change()])
-    assert both.fails("edits", "apply", edit.id).out == ""
-    assert both.fails("edits", "apply", edit.id, "--json").json["confirm"] is True
-    both.does("edits", "apply", edit.id, "--confirm")
+    assert both.fails("edits", "apply", edit.id, "--yes").out == ""
+    assert both.fails("edits", "apply", edit.id, "--yes", "--json").json["confirm"] is True
+    both.does("edits", "apply", edit.id, "--yes", "--confirm")
     assert len(both.notes["Long.md"]) == 200
 
 
-@pytest.mark.parametrize("words", [["edits"], ["edits", "apply"], ["undo", "--yes"]], ids=" ".join)
+@pytest.mark.parametrize("words", [["edits"], ["edits", "apply", "--yes"], ["undo", "--yes"]], ids=" ".join)
 def test_an_edit_that_is_not_there(both: Desk, words: list[str]) -> None:
     both.propose()
     ran = both.fails(*words, "0" * 16)
@@ -216,6 +216,31 @@ def test_undo_asks_on_a_terminal_and_shows_what_it_takes_back(desk: Desk) -> Non
     assert desk.notes == NOTES
 
 
+def test_apply_asks_on_a_terminal_and_shows_what_it_writes(desk: Desk) -> None:
+    edit = desk.propose("Daily.md", "Map.md")
+    for answer in (b"n\r", b"\x04"):
+        terminal = desk.person.on_terminal("edits", "apply", edit.id, "--hunk", "1.1")
+        said = terminal.read("Write hunk 1.1 of this? [y/N] ")
+        assert f"{TINT}32m+- new{TINT}0m" in said
+        assert f"proposed {edit.id}" in said
+        terminal.press(answer)
+        assert terminal.end() == 1
+        assert "nothing was changed" in terminal.text
+        assert desk.notes == NOTES
+    terminal = desk.person.on_terminal("edits", "apply", edit.id)
+    terminal.read("Write this? [y/N] ")
+    terminal.press(b"y\r")
+    assert terminal.end() == 0
+    assert f"applied {edit.id}: Daily.md, Map.md" in terminal.text
+    after = desk.notes
+    assert after != NOTES
+    desk.does("undo", "--yes")
+    terminal = desk.person.on_terminal("edits", "apply", edit.id)
+    assert terminal.end() == 1, "what will be refused is not asked about"
+    assert "[y/N]" not in terminal.text
+    assert "undone already" in terminal.text
+
+
 def test_undo_is_interrupted_at_its_question(desk: Desk) -> None:
     desk.journal.apply(desk.propose("Daily.md").id)
     after = desk.notes
@@ -226,14 +251,17 @@ def test_undo_is_interrupted_at_its_question(desk: Desk) -> None:
     assert desk.notes == after
 
 
-def test_without_anybody_to_ask_undo_wants_yes(desk: Desk) -> None:
+def test_without_anybody_to_ask_a_write_wants_yes(desk: Desk) -> None:
     desk.journal.apply(desk.propose("Daily.md").id)
-    for words in (["undo"], ["undo", "--json"]):
+    edit = desk.propose("Map.md")
+    for words in (["undo"], ["edits", "apply", edit.id]):
+        told = f"{' '.join(words[:2])} asks before it writes, and here is nobody to ask"
         ran = desk.fails(*words, code=2)
-        assert "--yes" in ran.out + ran.err
-    terminal = desk.person.on_terminal("undo", "--json")
-    assert terminal.end() == 2
-    assert "--yes" in terminal.text
+        assert ran.err == f"kos: {told}\n     Say --yes if it is meant.\n"
+        assert desk.fails(*words, "--json", code=2).json["error"]["message"] == told
+        terminal = desk.person.on_terminal(*words, "--json")
+        assert terminal.end() == 2
+        assert "--yes" in terminal.text
 
 
 @pytest.mark.parametrize(
@@ -245,9 +273,10 @@ def test_without_anybody_to_ask_undo_wants_yes(desk: Desk) -> None:
         ["edits", "undo", "one"],
         ["edits", "--hunk", "1.1"],
         ["edits", "one", "--confirm"],
+        ["edits", "one", "--yes"],
         ["edits", "--nonsense"],
         ["edits", "../../service"],
-        ["edits", "apply", "é?#"],
+        ["edits", "apply", "é?#", "--yes"],
         ["undo", "../../service", "--yes"],
         ["edits", "apply", "one", "--hunk"],
         ["undo", "one", "two", "--yes"],
@@ -279,7 +308,7 @@ def test_what_a_terminal_would_obey_is_not_sent_to_it(desk: Desk) -> None:
 def test_where_no_history_can_be_kept_it_is_said(tmp_path: Path) -> None:
     person = Person(tmp_path, write(tmp_path / "vault", NOTES))
     person.state.write_text("a file where the folder should be")
-    for words in (["edits"], ["edits", "apply", "0" * 16], ["undo", "--yes"]):
+    for words in (["edits"], ["edits", "apply", "0" * 16, "--yes"], ["undo", "--yes"]):
         ran = person.run(*words)
         assert (ran.code, ran.out) == (1, "")
         assert "KOS_STATE_DIR" in ran.err
@@ -289,6 +318,6 @@ def test_where_no_history_can_be_kept_it_is_said(tmp_path: Path) -> None:
 def test_what_another_program_saved_in_that_moment_is_named(desk: Desk) -> None:
     edit = desk.propose("Daily.md")
     (desk.journal.folder / f"{edit.id}.kept.0badcafe.Daily.md").write_text("typed on")
-    ran = desk.person.run("edits", "apply", edit.id)
+    ran = desk.person.run("edits", "apply", edit.id, "--yes")
     assert ran.code == 0
     assert ran.err.startswith("kos: another program saved Daily.md in that moment")

@@ -92,6 +92,8 @@ def test_a_service_that_is_alive_is_found(tmp_path: Path) -> None:
         at("http://127.0.0.1:1", -1),
         at("http://127.0.0.1:1", 1 << 80),
         {"url": "http://127.0.0.1:1", "uds": "", "pid": "x"},
+        {**at("http://127.0.0.1:1"), "settings": "profile"},
+        {**at("http://127.0.0.1:1"), "settings": 3},
         {"url": "http://localhost", "uds": "/nowhere.sock", "pid": os.getpid()},
         {"url": "http://localhost", "uds": "/" + "x" * 200, "pid": os.getpid()},
     ],

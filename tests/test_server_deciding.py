@@ -1,5 +1,7 @@
 """`kos decisions` as people run it: what was chosen and why, and whether it comes out again."""
 
+import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,20 @@ def person(tmp_path: Path) -> Person:
     return Person(tmp_path, write(tmp_path / "vault", {"One.md": "# One\n"}))
 
 
+def rows_of(table: str) -> list[list[str]]:
+    """The cells of a table whose cells go on below themselves."""
+    head, *lines = table.splitlines()
+    starts = [match.start() for match in re.finditer(r"(?:^|(?<=  ))\S", head)]
+    cut = [[line[at:to].strip() for at, to in pairwise((*starts, 200))] for line in (head, *lines)]
+    rows: list[list[str]] = []
+    for cells in cut:
+        if cells[0]:
+            rows.append(cells)
+        else:
+            rows[-1] = [" ".join(filter(None, pair)) for pair in zip(rows[-1], cells, strict=True)]
+    return rows
+
+
 def test_decisions_are_shown_and_made_again(person: Person) -> None:
     none = person.run("decisions")
     assert (none.code, none.out) == (0, "")
@@ -23,11 +39,20 @@ def test_decisions_are_shown_and_made_again(person: Person) -> None:
     assert person.run("ask", "what is #force_big one?").code == 0
     shown = person.run("decisions")
     assert shown.code == 0
-    first, refused, forced = shown.out.splitlines()
-    assert "  ask        qwen2.5:7b on local: Profile rtx3080 gives ask tier balanced; " in first
-    assert "  ask        invalid: the profile has no node 'moon'" in refused
-    assert "  ask        qwen3:8b on local: The request forces the big model by its pattern; " in forced
-    assert len(person.run("decisions", "--limit", "2").out.splitlines()) == 2
+    assert max(map(len, shown.out.splitlines())) <= 100
+    heading, *rows = rows_of(shown.out)
+    assert heading == ["TIME", "COMMAND", "MODEL ON NODE", "RULE", "WHY"]
+    assert [row[1:4] for row in rows] == [
+        ["ask", "qwen3:8b on local", "force:pattern"],
+        ["ask", "-", "refused"],
+        ["ask", "qwen2.5:7b on local", "command"],
+    ], "the newest first"
+    forced, refused, first = (row[4] for row in rows)
+    assert forced.startswith("The request forces the big model by its pattern; ")
+    assert refused == "the profile has no node 'moon'"
+    assert first.startswith("Profile rtx3080 gives ask tier balanced; ")
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d", row[0]) for row in rows)
+    assert len(rows_of(person.run("decisions", "--limit", "2").out)) == 3
     found = person.run("decisions", "--json").json["decisions"]
     assert [entry["inputs"]["wanted"].get("force", "") for entry in found] == ["pattern", "", ""]
     again = person.run("decisions", "--replay")

@@ -263,15 +263,16 @@ def test_as_people_run_it(tmp_path: Path) -> None:
 def test_the_doctor_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with person_with(tmp_path, MODELS[:3]) as (person, _):
         with person.serving():
-            until(lambda: "warning  embeddings" in person.run("doctor").out)
+            until(lambda: "0 of 3 notes, waiting; not asked" in person.run("doctor").out)
             told = person.run("doctor").out
-        assert "0 of 3 notes, waiting; node 'local'" in told
-        assert "does not have the model nomic-embed-text" in told
+        assert "0 of 3 notes, waiting; not asked: nomic-embed-text is not on node local\n" in told
+        assert told.count("broken") == 1, "one fact, one fault"
+        assert "warning  embeddings" not in told
         assert "broken   model          nomic-embed-text for embeddings is not on node local" in told
         assert "ollama pull nomic-embed-text" in told
     settings = load({"vault": str(tmp_path / "vault"), "state_dir": str(tmp_path / "s"), "embeddings": "on"}, {})
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    (check,) = doctor._embeddings(settings)
+    (check,) = doctor._embeddings(settings, {}, doctor._Embeddings())
     assert (check.status, check.found) == (
         "broken",
         "they are on, and numpy is not installed: search goes by words alone",
