@@ -22,7 +22,7 @@ class Files:
     """A snapshot as one evaluation sees it: values are made once, and its time is limited.
 
     `file.ctime` is `file.mtime`: a snapshot keeps no time of creation, which a checkout or a sync service would have
-    reset anyway. Attachments have neither times nor a size in a snapshot.
+    reset anyway.
     """
 
     def __init__(self, snapshot: Snapshot, this: str, calendar: Calendar, seconds: float = _SECONDS) -> None:
@@ -36,6 +36,7 @@ class Files:
         self._linking: dict[File | Link, frozenset[str]] = {}
         self._folders: dict[str, str] = {}
         self._folded: dict[str, str] = {}
+        self._types = dict(self.snapshot.settings.types)  # by the names that notes use, as far as they were asked for
 
     def step(self) -> None:
         """Count one step of work.
@@ -50,12 +51,19 @@ class Files:
     def property(self, note: Note | None, name: str) -> Any:
         """A property of a note; null when it has none of this name. Names are told apart by case."""
         value = None if note is None else note.properties.get(name)
-        return None if note is None or value is None else self.values.of(value, note.path)
+        return None if note is None or value is None else self._value(note, name, value)
 
     def properties(self, path: str) -> dict[str, Any]:
         """All properties of a file."""
         note = self.snapshot.notes.get(path)
-        return self.values.of(note.properties, path) if note else {}
+        return {name: self._value(note, name, value) for name, value in note.properties.items()} if note else {}
+
+    def _value(self, note: Note, name: str, value: Any) -> Any:
+        """The value of a property, of the type that the person assigned to its name, else of what it looks like."""
+        assigned = self._types.get(name) if self._types else ""
+        if assigned is None:
+            assigned = self._types[name] = self.snapshot.settings.types.get(fold(name), "")
+        return self.values.typed(value, note.path, assigned) if assigned else self.values.of(value, note.path)
 
     def field(self, name: str) -> Callable[[str], Any]:
         """How a field of a file is read from its path.
@@ -68,16 +76,18 @@ class Files:
             raise UnsupportedError(f"file.{name}")
         return lambda path: read(self, path)
 
-    def note(self, path: str, what: str) -> Note:
-        """The note of a path.
+    def status(self, path: str, what: str) -> tuple[int, int]:
+        """When a file was last changed, in nanoseconds since the epoch, and its size in bytes.
 
         Raises:
-            UnsupportedError: it is an attachment, of which the snapshot does not know what is asked for.
+            UnsupportedError: it is none of those that are looked at here.
         """
         note = self.snapshot.notes.get(path)
-        if note is None:
-            raise UnsupportedError(f"file.{what} of attachments")
-        return note
+        if note is not None:
+            return note.mtime_ns, note.size
+        if path not in self.snapshot.attachments:
+            raise UnsupportedError(f"file.{what} of a file that is not looked at")
+        return self.snapshot.attachments[path]
 
     def has_tag(self, path: str, tags: tuple[str, ...]) -> bool:
         """Whether a file has one of these tags, or one nested in them."""
@@ -141,7 +151,7 @@ def basename(path: str) -> str:
 
 
 def _mtime(files: Files, path: str) -> Date:
-    seconds = files.note(path, "mtime and file.ctime").mtime_ns / 1e9
+    seconds = files.status(path, "mtime and file.ctime")[0] / 1e9
     try:
         when = datetime.fromtimestamp(seconds, UTC).astimezone(files.values.zone)
     except (ValueError, OverflowError, OSError):
@@ -182,6 +192,6 @@ _FIELDS: Mapping[str, Callable[[Files, str], Any]] = {
     "name": lambda _, path: base_of(path),
     "path": lambda _, path: path,
     "properties": lambda files, path: files.properties(path),
-    "size": lambda files, path: files.note(path, "size").size,
+    "size": lambda files, path: files.status(path, "size")[1],
     "tags": _tags,
 }

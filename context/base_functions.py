@@ -381,5 +381,5 @@ def call(files: Files, value: Any, name: str, given: tuple[Any, ...]) -> Any:
     if value is None:
         return None
     if isinstance(value, Date) and value.raw and name in TEXTS:
-        return TEXTS[name](files, value.raw, given)  # of a property, whose type may be text
+        return TEXTS[name](files, value.raw, given)  # of a property to which no type is assigned: it may be text
     raise FormulaError(f"{name}() of a value of type {kind(value)}")

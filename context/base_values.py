@@ -23,6 +23,8 @@ _ISO_DURATION = re.compile(
 )
 _NUMBER = re.compile(r"[+-]?(?:\d{1,30}(?:\.\d{0,30})?|\.\d{1,30})(?:[eE][+-]?\d{1,3})?", re.ASCII)
 
+_CHECKED = {"true": True, "false": False}
+
 _MILLISECONDS = {"d": 86_400_000, "w": 604_800_000, "h": 3_600_000, "m": 60_000, "s": 1000}
 # Bases syntax, "Date arithmetic": the letters are told apart by case (M month, m minute), the words are not.
 _UNITS = {
@@ -117,6 +119,28 @@ class Values:
         if isinstance(value, dict):
             return {name: self.of(item, source) for name, item in value.items()}
         return value
+
+    def typed(self, value: Any, source: str, assigned: str) -> Any:
+        """The value of a property to which the person assigned a type; what is not of it stays as it is written.
+
+        "Dates represent a specific date, or a date and time depending on … that type that has been assigned to the
+        property" (Bases syntax, "Dates and durations"); texts sort as texts, numbers by size (Views, "Add a sort").
+        """
+        if not isinstance(value, str):
+            return self.of(value, source)
+        if assigned == "text":
+            return self.link(value, source) if _LINK.fullmatch(value.strip()) else value
+        if assigned in ("date", "datetime"):
+            found = self.date(value)
+            if found is not None and assigned == "date":
+                return Date(found.when.replace(hour=0, minute=0, second=0, microsecond=0), timed=False)
+            return self.of(value, source) if found is None else Date(found.when, timed=True)
+        read: bool | float | None = None
+        if assigned == "checkbox":
+            read = _CHECKED.get(value)
+        elif assigned == "number":
+            read = number_of(value) if value.strip() else None
+        return self.of(value, source) if read is None else read
 
     def link(self, text: str, source: str, display: str = "") -> Link:
         """The link that a text means: `Note`, `Folder/Note.md`, `[[Note#Heading|shown]]`, or an address."""

@@ -84,7 +84,8 @@ def evaluate(source: str, snapshot: Snapshot, this: str, calendar: Calendar) -> 
         return Base((), str(error))
     budget = [_MOST_STATEMENTS]
     try:
-        rows = [Row(path, snapshot.notes.get(path)) for path in snapshot.files]
+        rows = [Row(path, note) for path, note in snapshot.notes.items()]
+        rows += [Row(path, None) for path in snapshot.attachments]
         common = _verdicts(_filter(given.get("filters"), formulas, budget), rows, files)
     except UnsupportedError as error:
         return Base(tuple(View(*_title(one), (), (), str(error)) for one in settings))

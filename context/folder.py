@@ -35,12 +35,14 @@ class Listing(Struct, frozen=True):
     Attributes:
         files: every file of the vault, notes and attachments.
         notes: note → (mtime in nanoseconds, size in bytes).
+        attachments: the same of every other file.
         digest: SHA-256 of the paths of all files.
         skipped: how many files were left out: conflict copies, links out of the vault, what cannot be looked at.
     """
 
     files: frozenset[str]
     notes: dict[str, tuple[int, int]]
+    attachments: dict[str, tuple[int, int]]
     digest: str
     skipped: int
 
@@ -68,7 +70,7 @@ def checked(root: Path) -> Path:
 def walk(
     root: Path, settings: ObsidianSettings, *, many: int = sys.maxsize, told: Callable[[], object] = bool
 ) -> Listing:
-    """Every file of the vault with the status of its notes. Dot folders and linked folders are not entered.
+    """Every file of the vault with its status. Dot folders and linked folders are not entered.
 
     Args:
         root: the vault's folder.
@@ -76,8 +78,8 @@ def walk(
         many: so many notes are worth a word.
         told: called once, on the way, when so many were found.
     """
-    files: list[str] = []
     notes: dict[str, tuple[int, int]] = {}
+    attachments: dict[str, tuple[int, int]] = {}
     skipped, ignoring = 0, bool(settings.ignored)
     waiting = [("", str(root))]
     while waiting:
@@ -106,13 +108,12 @@ def walk(
                 if "conflict" in name.lower() and _CONFLICT.search(name):
                     skipped += 1
                     continue
-                if name.endswith(_NOTES):
-                    status = entry.stat()
-                    notes[path] = status.st_mtime_ns, status.st_size
-                files.append(path)
+                status = entry.stat()
+                (notes if name.endswith(_NOTES) else attachments)[path] = status.st_mtime_ns, status.st_size
             except OSError:
                 skipped += 1
-    return Listing(frozenset(files), notes, _digest(files), skipped)
+    files = frozenset((*notes, *attachments))
+    return Listing(files, notes, attachments, _digest(files), skipped)
 
 
 def _entries(folder: str) -> list["os.DirEntry[str]"]:
@@ -128,10 +129,13 @@ def look(root: Path, settings: ObsidianSettings, before: Listing, paths: Iterabl
 
     None when one of them is a folder: only a walk tells what is in it.
     """
-    files, notes = set(before.files), dict(before.notes)
-    for path in paths:
-        files.discard(path)
-        notes.pop(path, None)
+    looked = set(paths)
+    notes, attachments = dict(before.notes), before.attachments
+    if not all(path.endswith(_NOTES) for path in looked):
+        attachments = dict(attachments)
+    for path in looked:
+        known = notes if path.endswith(_NOTES) else attachments
+        known.pop(path, None)
         if not _counts(path, settings):
             continue
         try:
@@ -141,12 +145,11 @@ def look(root: Path, settings: ObsidianSettings, before: Listing, paths: Iterabl
         if stat.S_ISDIR(status.st_mode):
             return None
         if stat.S_ISREG(status.st_mode):
-            files.add(path)
-            if path.endswith(_NOTES):
-                notes[path] = status.st_mtime_ns, status.st_size
-    if files == before.files:
-        return Listing(before.files, notes, before.digest, before.skipped)
-    return Listing(frozenset(files), notes, _digest(files), before.skipped)
+            known[path] = status.st_mtime_ns, status.st_size
+    if looked & before.files == {path for path in looked if path in notes or path in attachments}:
+        return Listing(before.files, notes, attachments, before.digest, before.skipped)
+    files = frozenset((*notes, *attachments))
+    return Listing(files, notes, attachments, _digest(files), before.skipped)
 
 
 def _counts(path: str, settings: ObsidianSettings) -> bool:

@@ -4,7 +4,7 @@ import codecs
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from itertools import islice
 from typing import Any
@@ -13,7 +13,8 @@ from msgspec import Raw, Struct, msgpack, to_builtins
 
 from context.frontmatter import read
 from context.inline import Field, Item
-from context.names import base_of, fold
+from context.names import base_of
+from context.private import is_marked, says_private
 from context.queries import QueryBlock, find
 from context.scan import Block, Heading, Link, Task, scan, wikilinks
 
@@ -37,8 +38,6 @@ __all__ = [
 _TAGS = frozenset({"tag", "tags"})
 _ALIASES = frozenset({"alias", "aliases"})
 _BETWEEN_TAGS = re.compile(r"[\s,]+")
-# What people write for "no"; anything else in `private` counts as yes.
-_NOT_PRIVATE = frozenset({"", "no", "false", "off", "0"})
 # A canvas with more nodes than this is a file made by a program; each brace may open one.
 _CANVAS_NODES = 10_000
 _CANVAS_BRACES = 50_000
@@ -110,8 +109,8 @@ class Note(Struct, frozen=True, array_like=True, gc=False):
         length: characters of its text.
         body: where the text after the properties begins.
         flags: what is wrong with it, for people, as "about: what"; a flagged note is still served as far as it goes.
-        private: whether it must stay in the house: it says so by `private: true` or a tag, or its properties or its end
-            cannot be read, so that nobody knows what they say.
+        private: whether it must stay in the house: it says so by `private: true`, a tag, or what may be meant as one
+            (see `context.private`), or its properties or its end cannot be read, so that nobody knows what they say.
         front, parts: a `Front` and a `Parts`, packed.
     """
 
@@ -272,8 +271,9 @@ def parse_text(path: str, data: bytes, mtime_ns: int, *, private_tags: frozenset
         props = [link for prop, start, end in read_front.spans for link in wikilinks(text, start, end, prop)]
         tags, aliases = _each_once([*_property_tags(properties), *found.tags]), _each_once(_aliases(properties))
         front = Front(properties, tags, aliases)
-        private = bool(read_front.problem) or _says_private(properties, tags, private_tags)
-        private = private or fault.startswith(CUT_SHORT)
+        private = bool(read_front.problem) or fault.startswith(CUT_SHORT)
+        private = private or says_private(properties, tags, private_tags)
+        private = private or is_marked(text, body, found.dead, private_tags)
         parts = Parts(
             found.headings,
             (*props, *found.links) if props else found.links,
@@ -295,33 +295,6 @@ def packed(value: Front | Parts) -> bytes:
     except UnicodeEncodeError:
         text = json.dumps(to_builtins(value), ensure_ascii=False)
         return _encode(json.loads(text.encode("utf-8", "replace")))
-
-
-def _says_private(properties: Mapping[str, Any], tags: Iterable[str], private_tags: frozenset[str]) -> bool:
-    for name, value in properties.items():
-        if (
-            len(name) == 7
-            and name.lower() == "private"
-            and value not in (False, None, 0)
-            and fold(str(value).strip()) not in _NOT_PRIVATE
-        ):
-            return True
-    wanted = _folded(private_tags)
-    return any(
-        any(parent in wanted for parent in _parents(fold(tag))) if "/" in tag else fold(tag) in wanted for tag in tags
-    )
-
-
-@lru_cache(maxsize=8)
-def _folded(tags: frozenset[str]) -> frozenset[str]:
-    return frozenset(map(fold, tags))
-
-
-def _parents(tag: str) -> Iterator[str]:
-    """A nested tag and all above it: a/b/c, a/b, a."""
-    while tag:
-        yield tag
-        tag = tag.rpartition("/")[0]
 
 
 def _property_tags(properties: Mapping[str, Any]) -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from context.calendar import reader
+from context.names import fold
 
 # A settings file larger than this is not a settings file.
 _LIMIT_BYTES = 1 << 20
@@ -24,7 +25,12 @@ class Periodic:
 
 @dataclass(frozen=True, slots=True)
 class ObsidianSettings:
-    """What the vault says about itself; every field has Obsidian's default."""
+    """What the vault says about itself; every field has Obsidian's default.
+
+    Attributes:
+        types: folded name of a property → the type that the person assigned to it: "text", "multitext", "number",
+            "checkbox", "date", "datetime", or one of a plugin.
+    """
 
     daily: Periodic = Periodic("", "YYYY-MM-DD")
     weekly: Periodic = Periodic("", "gggg-[W]ww")
@@ -34,6 +40,7 @@ class ObsidianSettings:
     time_format: str = "HH:mm"
     ignored: tuple[str, ...] = ()
     week_start: int = 0
+    types: Mapping[str, str] = field(default_factory=dict, hash=False)
     readers: Mapping[str, tuple[str, Callable[[str], date | None]]] = field(
         default_factory=dict, compare=False, repr=False
     )
@@ -69,6 +76,7 @@ def load(root: Path, folder: str = ".obsidian") -> ObsidianSettings:
     }
     filters = app.get("userIgnoreFilters")
     templates = _json(here / "templates.json")
+    types = _part(_json(here / "types.json"), "types")
     return ObsidianSettings(
         **periods,
         templates=_text(templates.get("folder")).strip("/"),
@@ -78,6 +86,8 @@ def load(root: Path, folder: str = ".obsidian") -> ObsidianSettings:
         if isinstance(filters, list)
         else (),
         week_start=week_start,
+        # In one order, whatever that of the file: contexts are kept under these settings in words.
+        types=dict(sorted((fold(name), _text(kind)) for name, kind in types.items() if _text(kind))),
         readers={
             kind: (f"{p.folder}/" if p.folder else "", reader(p.pattern, week_start=week_start))
             for kind, p in periods.items()

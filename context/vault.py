@@ -92,6 +92,7 @@ class Snapshot:
         settings: the vault's own settings.
         changed_at: note → when its text was last seen to change; notes known since the first index are absent.
         kinds: of its notes.
+        attachments: every file that is no note → (mtime in nanoseconds, size in bytes).
         kept: what others worked out from this snapshot and may use again, by their own keys; it goes with the snapshot.
         lasting: what others worked out of an earlier snapshot, and the files in which this one differs; see `lasts`.
     """
@@ -103,6 +104,7 @@ class Snapshot:
     settings: ObsidianSettings
     changed_at: Mapping[str, float]
     kinds: Kinds
+    attachments: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     kept: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
     lasting: dict[str, tuple[Any, AbstractSet[str]]] = field(default_factory=dict, compare=False, repr=False)
 
@@ -127,7 +129,10 @@ class Snapshot:
 
     @cached_property
     def digest(self) -> str:
-        """64 hex, equal when the paths of all files are, and the bytes, time stamp and privacy of every note."""
+        """64 hex, equal when the paths of all files are, with the bytes, time stamp and privacy of every note.
+
+        Of other files their size and time stamp count instead of their bytes.
+        """
         return hashlib.sha256(f"{self._sum:x}".encode()).hexdigest()
 
     @cached_property
@@ -136,7 +141,7 @@ class Snapshot:
 
         Bellare and Micciancio, "A New Paradigm for Collision-free Hashing: Incrementality at Reduced Cost", 1997.
         """
-        return sum(_term(path, self.notes.get(path)) for path in self.files)
+        return sum(_term(path, self) for path in self.files)
 
     def follow(self, before: "Snapshot", paths: AbstractSet[str]) -> None:
         """Take over from the snapshot before what is as it was there. Of what nobody asked for there is nothing.
@@ -152,8 +157,8 @@ class Snapshot:
         if "_sum" in asked:
             total: int = asked["_sum"]
             for path in paths:
-                total -= _term(path, before.notes.get(path)) if path in before.files else 0
-                total += _term(path, self.notes.get(path)) if path in self.files else 0
+                total -= _term(path, before) if path in before.files else 0
+                total += _term(path, self) if path in self.files else 0
             mine["_sum"] = total
         if len(paths) > _FEW:
             return
@@ -336,6 +341,7 @@ class Vault:
             settings,
             {row.note.path: row.changed_at for row in known.rows if row.changed_at},
             Kinds(self.options.kinds),
+            self._listing.attachments,
         )
 
     def _advance(self, before: Snapshot, settings: ObsidianSettings, paths: AbstractSet[str] | None = None) -> int:
@@ -376,7 +382,10 @@ class Vault:
         for path in (*stale, *gone):
             notes.pop(path, None)
         same_files = files is before.files or files == before.files
-        if not stale and not gone and same_files and settings == before.settings and not self.index.fresh:
+        others = self._listing.attachments
+        resaved = _differing(others, before.attachments, paths)
+        as_before = same_files and not stale and not gone and not resaved
+        if as_before and settings == before.settings and not self.index.fresh:
             return 0
         with ExitStack() as stack:
             workers, self._started = self._started, None
@@ -401,9 +410,9 @@ class Vault:
                 links = graphs.made({path: edges.get(path) or graphs.targets(notes[path], names) for path in notes})
             # Those whose links mean something else, since files came or went.
             moved = [] if same_files else [path for path in notes if not _same_edges(path, before.graph, links)]
-            after = Snapshot(notes, files, names, links, settings, ages, Kinds(self.options.kinds))
+            after = Snapshot(notes, files, names, links, settings, ages, Kinds(self.options.kinds), others)
             if settings == before.settings:
-                after.follow(before, {*stale, *gone, *moved, *(() if same_files else files ^ before.files)})
+                after.follow(before, {*stale, *gone, *moved, *resaved, *(() if same_files else files ^ before.files)})
             if "lexicon" in vars(before) and len(changed) + len(gone) <= _FEW:
                 went = [before.notes[path] for path in (*gone, *(one.path for one in changed)) if path in before.notes]
                 vars(after)["lexicon"] = before.lexicon.updated(changed, went)
@@ -556,10 +565,24 @@ class Vault:
             return None
 
 
-def _term(path: str, note: Note | None) -> int:
+def _term(path: str, snapshot: Snapshot) -> int:
     """The number that stands for a file. So many bits that finding other files with the same sum is out of reach."""
-    said = f"{path}\0{note.digest} {note.mtime_ns} {note.private}" if note else path
+    said, note = path, snapshot.notes.get(path)
+    if note is not None:
+        said = f"{path}\0{note.digest} {note.mtime_ns} {note.private}"
+    elif path in snapshot.attachments:
+        mtime, size = snapshot.attachments[path]
+        said = f"{path}\0{size} {mtime}"
     return int.from_bytes(hashlib.shake_128(said.encode("utf-8", "surrogatepass")).digest(_TERM_BYTES), "little")
+
+
+def _differing(
+    now: Mapping[str, tuple[int, int]], before: Mapping[str, tuple[int, int]], paths: AbstractSet[str] | None
+) -> list[str]:
+    """Which files of both are others by now, when no others than some paths can be."""
+    if now is before or now == before:
+        return []
+    return [path for path in (now if paths is None else paths) if path in before and now.get(path) != before[path]]
 
 
 @contextmanager

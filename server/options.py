@@ -356,7 +356,8 @@ OPTIONS = (
     ),
     Option(
         "private_tags", tuple, ("private",),
-        "Tags that make a note private, beside `private: true`: it is never sent to a node that is not yours.",
+        "Tags that make a note private, beside `private: true`, also where Obsidian sees none, as in `(#private)`: it"
+        " is never sent to a node that is not yours.",
         f"a list of at most {_LIST_ITEMS} tags, with or without #", _each(_tag),
     ),
     Option(

@@ -29,7 +29,17 @@ UNCLEAR = Unclear()
 UNQUOTED = object()
 
 
-def members(files: Mapping[str, str], source: str, view: int, this: str, now: datetime) -> list[str] | str:
+@dataclass(frozen=True)
+class Around:
+    """What is known beside the texts: property (in small letters) → assigned type, and when each file was written."""
+
+    types: Mapping[str, str] = field(default_factory=dict)
+    written: Mapping[str, datetime] = field(default_factory=dict)
+
+
+def members(
+    files: Mapping[str, str], source: str, view: int, this: str, now: datetime, around: Around = Around()
+) -> list[str] | str:
     """The paths that one view of a base shows, in its order; or why that cannot be said.
 
     Args:
@@ -38,9 +48,10 @@ def members(files: Mapping[str, str], source: str, view: int, this: str, now: da
         view: which of its views, from 0.
         this: the path of the note or base that shows it.
         now: the person's time.
+        around: what is known beside the texts.
     """
     try:
-        return _Base(files, source, this, now.replace(tzinfo=None)).members(view)
+        return _Base(files, source, this, now.replace(tzinfo=None), around).members(view)
     except SilentError as silence:
         return str(silence)
 
@@ -332,7 +343,8 @@ class _Parser:
 
 
 class _Vault:
-    def __init__(self, files: Mapping[str, str]) -> None:
+    def __init__(self, files: Mapping[str, str], types: Mapping[str, str]) -> None:
+        self.types = types
         self.files = {path: self._read(path, text) for path, text in files.items()}
 
     def _read(self, path: str, text: str) -> File:
@@ -344,8 +356,23 @@ class _Vault:
                 loaded = yaml.load(found[1], _Yaml)
             except yaml.YAMLError:
                 loaded = None
-            file.properties = {str(key): self._value(value, path) for key, value in (loaded or {}).items()}
+            file.properties = {str(key): self._typed(str(key), value, path) for key, value in (loaded or {}).items()}
         return file
+
+    def _typed(self, name: str, value: Any, path: str) -> Any:
+        """ "Dates and durations": what is a date, and one with a time, goes by the type assigned to the property;
+        "Properties": a property's type is that of its name, in the whole vault."""
+        plain = self._value(value, path)
+        match self.types.get(name.lower()):
+            case "text" if isinstance(plain, datetime):
+                return value
+            case "date" if isinstance(plain, datetime):
+                return datetime.combine(plain.date(), datetime.min.time())
+            case "number" if isinstance(plain, str) and re.fullmatch(r"-?\d+(\.\d+)?", plain):
+                return float(plain)
+            case "checkbox" if plain in ("true", "false"):
+                return plain == "true"
+        return plain
 
     def _value(self, value: Any, path: str) -> Any:
         """ "Files and links": wikilinks in properties are links; "Properties": dates are written as in ISO 8601."""
@@ -438,8 +465,9 @@ _Yaml.add_implicit_resolver(
 
 
 class _Base:
-    def __init__(self, files: Mapping[str, str], source: str, this: str, now: datetime) -> None:
-        self.vault = _Vault(files)
+    def __init__(self, files: Mapping[str, str], source: str, this: str, now: datetime, around: Around) -> None:
+        self.vault = _Vault(files, around.types)
+        self.written = around.written
         try:
             self.base = yaml.load(source, _Yaml)
         except yaml.YAMLError:
@@ -737,6 +765,8 @@ class _Base:
         }  # fmt: skip
 
     def _file_field(self, file: File, name: Any) -> Any:
+        if name == "mtime" and file.path in self.written:
+            return self.written[file.path]
         if name in ("ctime", "mtime"):
             raise SilentError("not in the texts: when files were written")
         if name == "folder" and not file.folder:

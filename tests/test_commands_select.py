@@ -99,6 +99,29 @@ def test_the_second_time_it_comes_out_of_the_cache(tmp_path: Path, vault: Vault)
     assert kept_receipt(cache, "0" * 64) is None
 
 
+@pytest.mark.parametrize(
+    ("asks", "changed"),
+    [
+        ("due == date('2025-09-14')", {".obsidian/types.json": '{"types": {"due": "date"}}'}),
+        ("file('plan.png').size > 9 && due", {"plan.png": "a larger picture"}),
+    ],
+)
+def test_what_a_base_asks_for_beside_notes_is_part_of_the_key(
+    tmp_path: Path, asks: str, changed: dict[str, str]
+) -> None:
+    files = {
+        "Top MOC.md": f"# Top\n```base\nfilters: {asks}\n```\n",
+        "A.md": "---\ndue: 2025-09-14T12:00\n---\nWords.\n",
+    }
+    vault = open_vault(tmp_path, files | {"plan.png": "small"})
+    cache = open_cache("memory", vault_id="test", path=None)
+    wanted = replace(WANTED, text="", gather={"maps": 1.0}, open_note="Top MOC.md")
+    assert [one.path for one in build(vault, cache, wanted).context.passages] == ["Top MOC.md"]
+    write(tmp_path, changed)
+    vault.refresh()
+    assert {one.path for one in build(vault, cache, wanted).context.passages} == {"Top MOC.md", "A.md"}
+
+
 def test_an_edit_elsewhere_leaves_the_passages_and_their_receipt(tmp_path: Path, vault: Vault) -> None:
     cache = Shelf()
     first = build(vault, cache, WANTED)

@@ -32,8 +32,9 @@ def snapshot(files: Mapping[str, str]) -> Snapshot:
         for path, text in files.items()
         if path.endswith(".md")
     }
+    others = {path: (1_757_800_000_000_000_000, len(text)) for path, text in files.items() if path not in notes}
     names = Names(files)
-    return Snapshot(notes, frozenset(files), names, graphs.build(notes, names), ObsidianSettings(), {}, Kinds())
+    return Snapshot(notes, frozenset(files), names, graphs.build(notes, names), ObsidianSettings(), {}, Kinds(), others)
 
 
 SNAPSHOT = snapshot(NOTES)

@@ -1,6 +1,7 @@
 """Bases: filters, views, sort, limit, groups; what is unsupported is said, and nothing a note says can hang or raise."""
 
 import json
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +16,7 @@ from context.bases import Base, View, evaluate
 from context.calendar import calendar
 from context.unsupported import UnsupportedError
 from context.vault import Snapshot
-from tests.vaults import open_vault
+from tests.vaults import open_vault, write
 
 CALENDAR = calendar("2025-09-14T09:30:00", "Europe/Berlin")
 SAMPLE = Path(__file__).parent.parent / "examples" / "vault"
@@ -147,15 +148,101 @@ def test_groups_follow_their_values_and_members_stand_in_them(snapshot: Snapshot
     assert names(view) == ["Momo", "zebra", "Alice", "Ende"]
 
 
-def test_what_is_known_of_notes_alone_matters_only_where_it_decides(snapshot: Snapshot) -> None:
-    recent = 'file.mtime > now() - "1 week"'
-    assert one(snapshot, {"filters": recent}).unsupported == "file.mtime and file.ctime of attachments"
-    assert one(snapshot, {"filters": {"not": [recent]}}).members == ()
-    assert "attachments" in one(snapshot, {"filters": {"or": ["file.size > 3", 'type == "book"']}}).unsupported
-    assert names(one(snapshot, {"filters": {"and": ["file.size > 3", 'file.ext == "md"']}}))
-    assert names(one(snapshot, {"filters": {"or": ['file.ext != "md"', "file.size > 3"]}}))
-    unsorted = {"filters": "file.size > 3", "views": [{"type": "table", "filters": 'file.ext == "md"'}]}
-    assert len(names(one(snapshot, unsorted))) == 4
+TYPED: dict[str, str | bytes] = {
+    "A.md": "---\nday: 2025-09-14T18:00\nat: 2025-09-14\nwords: 2025-09-14\nsize: '10'\ndone: 'false'\n---\n",
+    "B.md": "---\nDay: 2025-09-15\nat: later\nwords: '[[A]]'\nsize: '9'\ndone: 'true'\n---\n",
+    "C.md": "---\nday: soon\nat: [2025-09-14]\nwords: 7\nsize: many\ndone: maybe\n---\n",
+    ".obsidian/types.json": '{"types": {"day": "date", "AT": "datetime", "words": "text", "size": "number", '
+    '"done": "checkbox"}}',
+}
+
+
+@pytest.mark.parametrize(
+    ("statement", "typed", "untyped"),
+    [
+        # A date has no time, and a moment has one.
+        ('day == date("2025-09-14")', "A", ""),
+        ("day.hour == 18", "", "A"),
+        ("day <= today()", "A", ""),
+        ('at.toString() == "2025-09-14T00:00:00"', "A", ""),
+        ('note["Day"] == date("2025-09-15")', "B", "B"),
+        # Texts are no dates, but links; what is known to be a date has no functions of texts.
+        ('words.isType("date")', "", "A"),
+        ('words.isType("link")', "B", "B"),
+        ('words > date("2025-01-01")', "A", "A"),
+        ('day.startsWith("2025")', "", "A"),
+        ('file.properties.words.isType("string")', "A", ""),
+        # Numbers and checkboxes that stand in quotation marks.
+        ("size.toFixed(1).length == 4", "A", ""),
+        ('done.isType("boolean")', "AB", ""),
+        ("!done", "A", ""),
+        # What is not of its type stays as it is written.
+        ('day == "soon"', "C", "C"),
+        ('size.isType("string")', "C", "ABC"),
+        ("words == 7", "C", "C"),
+        ('list(at)[0] == date("2025-09-14")', "AC", "AC"),
+    ],
+)
+def test_types_that_the_person_assigned(tmp_path: Path, statement: str, typed: str, untyped: str) -> None:
+    base = {"filters": {"and": ['file.ext == "md"', statement]}}
+    vault = open_vault(tmp_path, TYPED)
+    assert "".join(names(one(vault.snapshot, base, "A.md"))) == typed
+    for broken in ('{"types": ', "[]", '{"types": {"day": 3, "words": null, "size": "a plugin\'s own"}}'):
+        write(tmp_path, {".obsidian/types.json": broken})
+        vault.refresh()
+        assert "".join(names(one(vault.snapshot, base, "A.md"))) == untyped
+    (tmp_path / ".obsidian/types.json").unlink()
+    vault.refresh()
+    assert "".join(names(one(vault.snapshot, base, "A.md"))) == untyped
+
+
+def test_numbers_in_quotation_marks_are_sorted_by_size_where_they_are_numbers(tmp_path: Path) -> None:
+    base = {"filters": 'file.ext == "md"', "views": [{"type": "table", "sort": [{"property": "size"}]}]}
+    vault = open_vault(tmp_path, TYPED)
+    assert names(one(vault.snapshot, base, "A.md")) == ["B", "A", "C"]
+    (tmp_path / ".obsidian/types.json").unlink()
+    vault.refresh()
+    assert names(one(vault.snapshot, base, "A.md")) == ["A", "B", "C"]
+
+
+def test_attachments_have_sizes_and_times(tmp_path: Path) -> None:
+    files: dict[str, str | bytes] = {
+        "A.md": "![[big.png]] of 26 bytes. ", "Pics/big.png": bytes(9000), "Pics/small.PNG": b"1", "Deed.pdf": bytes(70),
+    }  # fmt: skip
+    write(tmp_path, files)
+    for days, path in enumerate(sorted(files)):
+        moment = CALENDAR.now.timestamp() - days * 86_400
+        os.utime(tmp_path / path, (moment, moment))
+    vault = open_vault(tmp_path)
+
+    def shown(filters: Any, sort: str = "file.name") -> list[str]:
+        view = {"type": "table", "sort": [{"property": sort, "direction": "ASC"}]}
+        return names(one(vault.snapshot, {"filters": filters, "views": [view]}, "A.md"))
+
+    assert shown("file.size > 26") == ["big.png", "Deed.pdf"]
+    assert shown({"not": ["file.size > 26"]}) == ["A", "small.PNG"]
+    assert shown("file.size", "file.size") == ["small.PNG", "A", "Deed.pdf", "big.png"]
+    assert shown("file.mtime", "file.mtime") == ["small.PNG", "big.png", "Deed.pdf", "A"]
+    assert shown('file.mtime > now() - "36 hours" && file.ctime == file.mtime') == ["A", "Deed.pdf"]
+    assert shown('file.ext == "PNG"') == ["small.PNG"]
+    assert shown('file.inFolder("Pics") && file.mtime < date("2025-09-12")') == ["small.PNG"]
+    assert shown('file("big.png").size == 9000 && file.name == "A"') == ["A"]
+    (tmp_path / "Deed.pdf").write_bytes(b"")
+    assert vault.refresh(["Deed.pdf"]) == 0
+    assert shown("file.size > 26") == ["big.png"]
+    (tmp_path / "Deed.pdf").unlink()
+    (tmp_path / "Pics/small.PNG").rename(tmp_path / "larger.png")
+    vault.refresh()
+    assert shown('file.ext != "md"') == ["big.png", "larger.png"]
+
+
+def test_a_note_that_is_not_to_be_seen_is_no_file_either(snapshot: Snapshot) -> None:
+    seen = snapshot.apart({path: note for path, note in snapshot.notes.items() if path != "Ende.md"})
+    assert names(one(seen, "")) == ["Alice", "Books.base", "cover.png", "Momo", "zebra"]
+    assert names(one(seen, {"filters": 'file.size < 10 && file.mtime > date("2000-01-01")'})) == ["cover.png"]
+    limited = {"views": [{"type": "table", "limit": 4}]}
+    assert names(one(seen, limited)) == ["Alice", "Books.base", "cover.png", "Momo"]
+    assert "not looked at" in one(seen, {"filters": 'file("Ende").size > 3'}).unsupported
 
 
 @pytest.mark.parametrize(

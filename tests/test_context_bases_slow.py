@@ -5,10 +5,11 @@ What the slow evaluator calls undocumented is left out; what both evaluate must 
 
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import pytest
 
@@ -20,7 +21,7 @@ from context.names import Names
 from context.note import parse
 from context.obsidian import ObsidianSettings
 from context.vault import Snapshot
-from tests.slow_bases import members
+from tests.slow_bases import Around, members
 
 SAMPLE = Path(__file__).parent.parent / "examples" / "vault"
 CALENDAR = calendar("2025-09-14T09:30:00", "Europe/Berlin")
@@ -45,14 +46,25 @@ AWKWARD: dict[str, str] = {
 }
 
 
-def snapshot(files: Mapping[str, str]) -> Snapshot:
+# Types as a person may have assigned them; not all values are of theirs.
+TYPES = {"due": "date", "rating": "number", "done": "checkbox", "text": "text", "status": "text", "age": "datetime"}
+
+
+def snapshot(files: Mapping[str, str], types: Mapping[str, str] | None = None) -> Snapshot:
     notes = {
-        path: parse(path, text.encode(), 1_757_000_000_000_000_000)
+        path: parse(path, text.encode(), _stamp(path))
         for path, text in files.items()
         if path.endswith((".md", ".canvas"))
     }
+    others = {path: (_stamp(path), len(text.encode())) for path, text in files.items() if path not in notes}
     names = Names(files)
-    return Snapshot(notes, frozenset(files), names, graphs.build(notes, names), ObsidianSettings(), {}, Kinds())
+    links = graphs.build(notes, names)
+    return Snapshot(notes, frozenset(files), names, links, ObsidianSettings(types=types or {}), {}, Kinds(), others)
+
+
+def _stamp(path: str) -> int:
+    """When a file was written, in nanoseconds: all of them within the days before now, none at the same time."""
+    return int(NOW.timestamp() - crc32(path.encode()) % 2_000_000) * 1_000_000_000
 
 
 def sample() -> dict[str, str]:
@@ -66,8 +78,11 @@ def sample() -> dict[str, str]:
 class Maker:
     """Makes queries at random from what the language has, with values that occur in the notes."""
 
-    def __init__(self, seed: int, files: Mapping[str, str], words: list[str], numbers: list[str]) -> None:
+    def __init__(
+        self, seed: int, files: Mapping[str, str], words: list[str], numbers: list[str], often: Iterable[str] = ()
+    ) -> None:
         self.random = random.Random(seed)
+        self.often = sorted(often)
         self.words = words
         self.numbers = numbers
         self.names = sorted({path.rsplit("/", 1)[-1].removesuffix(".md") for path in files})
@@ -84,7 +99,8 @@ class Maker:
         return self.random.choice(options)
 
     def property(self) -> str:
-        name = self.random.choice(self.properties)
+        names = self.often if self.often and self.random.random() < 0.6 else self.properties
+        name = self.random.choice(names)
         return str(self.one(name, name, f"note.{name}", f'note["{name}"]'))
 
     def text(self) -> str:
@@ -92,7 +108,7 @@ class Maker:
 
     def day(self) -> str:
         return str(
-            self.one('date("2025-09-14")', "today()", "now()", 'date("2025-09-14 09:30:00")', 'today() + "1M"', 'date("2024-02-29") - "1 year"', 'now() - "2 weeks"')
+            self.one('date("2025-09-14")', "today()", "now()", 'date("2025-09-14 09:30:00")', 'today() + "1M"', 'date("2024-02-29") - "1 year"', 'date("2025-01-31 12:00:00")', 'now() - "2 weeks"')
         )  # fmt: skip
 
     def number(self, depth: int = 2) -> str:
@@ -103,7 +119,7 @@ class Maker:
                 self.random.choice(self.numbers), self.property(), f"list({self.property()}).length", "file.name.length",
                 f"max({self.random.choice(self.numbers)}, 2)", f"if({self.property()}, 1, 2)",
                 f"{self.property()}.{self.one('abs', 'round', 'floor', 'ceil')}()", "file.size", "file.tags.length",
-                f"number({self.random.choice(self.numbers)})", f"{self.property()}.{self.one('year', 'month', 'day')}",
+                f"number({self.random.choice(self.numbers)})", f"{self.property()}.{self.one('year', 'month', 'day', 'hour')}",
             )
         )  # fmt: skip
 
@@ -149,7 +165,7 @@ class Maker:
             self.one(
                 f"{self.property()} {equals} {self.text()}", f"{self.property()} {equals} {self.random.choice(self.numbers)}",
                 f"{self.property()} {order} {self.random.choice(self.numbers)}", f"{self.property()} {order} {self.day()}",
-                f"{self.property()} {equals} {self.day()}", f"{self.number()} {order} {self.number()}",
+                f"{self.property()} {equals} {self.day()}", f"file.mtime {order} {self.day()}", f"file.size {order} {self.one(13, 60, 120)}", f"{self.number()} {order} {self.number()}",
                 f"{self.string()} {equals} {self.string()}", f"{self.string()} {order} {self.string()}",
                 f"file.hasTag({self.text()})", f"file.hasTag({self.text()}, {self.text()})", f"file.inFolder({folder})",
                 f"file.folder {equals} {folder}", f"file.hasLink({name})", "file.hasLink(this.file)", f"file.hasProperty({self.text()})",
@@ -157,7 +173,7 @@ class Maker:
                 f"{self.string()}.containsAny({self.text()}, {self.text()})", f"{self.property()}.contains({self.text()})",
                 f"{self.items()}.contains({self.one(self.text(), self.link(), self.random.choice(self.numbers))})",
                 f"{self.items()}.containsAny({self.text()}, {self.link()})", f"{self.items()}.length {order} {self.one(0, 1, 2)}",
-                f"{self.property()} {equals} {self.link()}", f"{self.property()}.isType({self.one(chr(34) + 'string' + chr(34), chr(34) + 'number' + chr(34), chr(34) + 'list' + chr(34))})",
+                f"{self.property()} {equals} {self.link()}", f"{self.property()}.isType('{self.one('string', 'number', 'list', 'date', 'boolean')}')",
                 f"/{self.one('a', '^[A-Z]', '[0-9]+$', '(a|e)n', '.l.h')}/{self.one('', 'i')}.matches({self.string()})",
                 f'{self.property()} + "{self.one("1d", "2 weeks", "1M", "3 hours")}" {order} {self.day()}',
                 f"list({self.property()}).map(value == {self.text()}).contains(true)", "formula.one", f"formula.two {order} 3", 'file.ext == "md"',
@@ -181,7 +197,7 @@ class Maker:
         if self.random.random() < 0.3 and "id" in self.properties:
             # Only among files with an id of their own is there an order that the documentation knows.
             base["filters"] = {"and": [*([base["filters"]] if "filters" in base else []), 'file.hasProperty("id")']}
-            first = self.one("id", "note.id", "due", "rating", "formula.two", "file.size")
+            first = self.one("id", "note.id", "due", "rating", "formula.two", "file.size", "file.mtime")
             view["sort"] = [
                 {"property": first, "direction": self.one("ASC", "DESC")},
                 {"property": "id", "direction": self.one("ASC", "DESC")},
@@ -191,14 +207,19 @@ class Maker:
         return base
 
 
-def compared(files: Mapping[str, str], maker: Maker, rounds: int) -> tuple[int, list[str]]:
+def compared(
+    files: Mapping[str, str], maker: Maker, rounds: int, types: Mapping[str, str] | None = None
+) -> tuple[int, list[str]]:
     """How many of so many queries both evaluate, and where they disagree."""
-    vault = snapshot(files)
+    vault = snapshot(files, types)
+    zone = CALENDAR.now.tzinfo
+    written = {path: datetime.fromtimestamp(_stamp(path) / 1e9, zone).replace(tzinfo=None) for path in files}
+    around = Around(types or {}, written)
     this = next(path for path in files if path.endswith(("Ann.md", "@Projects.md")))
     both, wrong = 0, []
     for _ in range(rounds):
         source = json.dumps(maker.base(), ensure_ascii=False)  # JSON is YAML
-        slow = members(files, source, 0, this, NOW)
+        slow = members(files, source, 0, this, NOW, around)
         view = evaluate(source, vault, this, CALENDAR).views[0]
         if isinstance(slow, str) or view.unsupported:
             continue
@@ -211,8 +232,9 @@ def compared(files: Mapping[str, str], maker: Maker, rounds: int) -> tuple[int, 
     return both, wrong
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_made_queries_over_awkward_notes(seed: int) -> None:
+@pytest.mark.parametrize("types", [{}, TYPES, dict.fromkeys(("due", "text", "list"), "text"), {"due": "datetime"}])
+def test_made_queries_over_awkward_notes(types: dict[str, str]) -> None:
+    seed = len(str(types))
     words = [
         "active",
         "done",
@@ -229,8 +251,8 @@ def test_made_queries_over_awkward_notes(seed: int) -> None:
         "status",
         "[[Ann]]",
     ]
-    maker = Maker(seed, AWKWARD, words, ["0", "1", "2", "3", "4.5", "10", "-2", "2025"])
-    both, wrong = compared(AWKWARD, maker, 600)
+    maker = Maker(seed, AWKWARD, words, ["0", "1", "2", "3", "4.5", "10", "-2", "2025"], types)
+    both, wrong = compared(AWKWARD, maker, 600, types)
     assert not wrong, "\n\n".join(wrong[:5])
     assert both >= 100
 

@@ -1,5 +1,6 @@
 """A note: bytes in, properties, links, tags, privacy and flags out; and into the index and back."""
 
+import time
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from msgspec import msgpack
 
 from context.note import Front, Parts, decode, parse
+from context.private import says_private
 
 WHOLE = """---
 title: A note
@@ -90,7 +92,63 @@ def test_what_makes_a_note_private(text: str, private: bool) -> None:
     assert note(text).private is private
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("(#private)", "[#private]", "{#private}", '"#private"', "'#private'", "“#private”", "„#private“", "«#private»"),
+        *("「#private」", "（#private）", "see #private」 and", "#private, then", "#private.", "so:#private", "-#private", "—#private"),
+        *("a,#private", "a.#Private/health.", "🔒#private", "##private", "!#private", "(#private/)", "_#private", "/#private"),
+        *("[x](note.md)(#private)", "[(#private)](note.md)", '[x](note.md "#private")', "[[Note|(#private)]]", "[[Note]](#private)"),
+        *("[[#Part]] (#private)", "(#private) [[Note]]", "https://x.org (#private)", '"https://x.org"(#private)', "<b>(#private)</b>"),
+        *("%% (#private) %%", "<!-- #private -->", "<div>\n(#private)\n</div>", "$(#private)$", "| a |(#private)|", "> (#private)"),
+        *("- [ ] (#private)", "`code` (#private) `code`", "note#private (#private)", "\\(#private", "# Head (#private)"),
+    ],
+)  # fmt: skip
+def test_what_may_be_meant_as_a_private_tag_is_private(text: str) -> None:
+    assert note(text).private
+    assert note(f"---\ntitle: x\n---\nwords\n{text}\nwords").private
+    assert not note(text.replace("rivate", "ublic")).private
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("note#private", "C_#private", "Straße#private", "[[Note#private]]", "[[#private]]", "![[Note (x)#private|y]]", "[[a/#private]]"),
+        *("[x](note.md#private)", "[x](#private)", "[x](<a b/#private>)", "[x](a(b)/#private)", "https://x.org/#private", "(www.x.org/?#private)"),
+        *("<https://x.org/#private>", '<a href="#private">x</a>', "`(#private)`", "```\n(#private)\n```", "    (#private)", "\\#private"),
+        *("%% `(#private)` %%", "<!-- `(#private)` -->", "<pre>\n(#private)\n</pre>", "(#privately)", "(#private-ish)", "(# private)", "(private)"),
+        "(#my/private)",
+    ],
+)  # fmt: skip
+def test_what_is_no_tag_at_all_makes_nothing_private(text: str) -> None:
+    assert not note(text).private
+
+
+def test_the_tags_of_a_note_stay_those_of_obsidian() -> None:
+    assert note("(#private) #a").tags == ("a",)
+
+
+@given(st.text(st.sampled_from("#private/ ()[]\"'`|\\_*,.:\n<>é%$!-"), max_size=40))
+def test_the_wider_rule_never_makes_a_note_less_private(text: str) -> None:
+    found = note(text)
+    assert found.private or not says_private(found.properties, found.tags, frozenset({"private"}))
+    assert note(f"{text} (#secret)", private_tags=frozenset({"private", "secret"})).private or not found.private
+
+
+@pytest.mark.parametrize(
+    "mark", ["[[#private]] ", "[x](#private) ", "`(#private)` ", "%% `(#private)` %% ", "https://x.org/#private "]
+)
+def test_very_many_marks_that_are_not_meant_cost_little(mark: str) -> None:
+    began = time.process_time()
+    assert not note(mark * 3000).private
+    assert time.process_time() - began < 1
+
+
 def test_other_tags_can_make_it_private() -> None:
+    assert note("see ”#Geheim/x”", private_tags=frozenset({"geheim"})).private
+    assert note("(#prive\u0301)", private_tags=frozenset({"Privé"})).private
+    assert note("(#निजी)", private_tags=frozenset({"निजी"})).private
+    assert not note("(#private)", private_tags=frozenset()).private
     assert note("#secret/x", private_tags=frozenset({"Secret"})).private
     assert not note("#private", private_tags=frozenset({"Secret"})).private
 

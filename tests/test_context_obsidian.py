@@ -26,12 +26,14 @@ def test_every_setting_is_honoured(tmp_path: Path) -> None:
         ".obsidian/plugins/periodic-notes/data.json": '{"daily": {"folder": "No"}, "weekly": {"folder": "J/W", "format": '
         '"gggg-[W]ww", "template": "T/Weekly.md"}, "monthly": {"folder": "J/M"}}',
         ".obsidian/plugins/calendar/data.json": '{"weekStart": "monday"}',
+        ".obsidian/types.json": '{"types": {"Due": "date", "Größe": "number", "odd": 3, "none": "", "at": " datetime "}}',
     }
     found = load(write(tmp_path, files))
     assert found.daily == Periodic("J/Daily", "YYYY/MM/YYYY-MM-DD", "T/Daily")
     assert found.weekly == Periodic("J/W", "gggg-[W]ww", "T/Weekly.md")
     assert found.monthly == Periodic("J/M", "YYYY-MM")
     assert (found.templates, found.date_format, found.time_format, found.week_start) == ("T", "D.M.YYYY", "HH.mm", 1)
+    assert list(found.types.items()) == [("at", "datetime"), ("due", "date"), ("grösse", "number")]
     assert [found.is_ignored(path) for path in ("Archive/x.md", "Archives/x.md", "x.md")] == [True, False, False]
     assert found.period("J/Daily/2025/09/2025-09-14.md") == ("daily", date(2025, 9, 14))
     assert found.period("J/Daily/2025/08/2025-09-14.md") is None
@@ -53,7 +55,7 @@ def test_the_folder_of_the_settings_may_have_another_name(tmp_path: Path) -> Non
         "[]",
         "3",
         "null",
-        '{"folder": 3, "format": null}',
+        '{"folder": 3, "format": null, "types": ["date"]}',
         "[" * 100_000,
         "\ud800".encode("utf-8", "surrogatepass"),
     ],
@@ -63,6 +65,7 @@ def test_a_broken_file_is_as_none(tmp_path: Path, broken: str | bytes) -> None:
         "app.json",
         "daily-notes.json",
         "templates.json",
+        "types.json",
         "plugins/periodic-notes/data.json",
         "plugins/calendar/data.json",
     )

@@ -203,11 +203,28 @@ def test_a_digest_taken_along_is_the_one_made_anew(tmp_path: Path, seed: int) ->
         now = vault.snapshot
         assert now.digest == open_vault(tmp_path).snapshot.digest == replace(now).digest
         notes = sorted((one.path, one.digest, one.mtime_ns, one.private) for one in now.notes.values())
-        state = (*sorted(now.files), *notes)
+        state = (*sorted(now.files), *notes, *sorted(now.attachments.items()))
         assert seen.setdefault(now.digest, state) == state
         if dice.random() < 0.2:
             vault = open_vault(tmp_path)
     assert len(seen) > 30
+
+
+def test_only_files_that_are_no_notes_have_their_status_apart(tmp_path: Path) -> None:
+    vault = open_vault(tmp_path, {"A.md": "one", "B.canvas": "{}", "C.base": ""})
+    assert vault.snapshot.attachments == {}
+    write(tmp_path, {"pic.png": "12345"})
+    assert vault.refresh() == 0
+    assert vault.snapshot.attachments == {"pic.png": ((tmp_path / "pic.png").stat().st_mtime_ns, 5)}
+
+
+def test_an_attachment_that_changed_while_nobody_looked_is_seen_at_the_start(tmp_path: Path) -> None:
+    root = write(tmp_path / "v", {"A.md": "![[pic.png]]", "pic.png": "1"})
+    Vault(root, Index(tmp_path / "i.sqlite")).close()
+    write(root, {"pic.png": "12345"})
+    vault = Vault(root, Index(tmp_path / "i.sqlite"))
+    assert vault.snapshot.attachments["pic.png"][1] == 5
+    vault.close()
 
 
 def test_a_digest_that_nobody_asked_for_is_not_taken_along(tmp_path: Path) -> None:

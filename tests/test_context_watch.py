@@ -64,6 +64,20 @@ def test_a_changed_setting_of_the_vault_is_seen(watched: Vault) -> None:
     until(lambda: "deep/C.md" not in watched.snapshot.notes)
 
 
+def test_a_changed_attachment_is_seen(watched: Vault) -> None:
+    write(watched.root, {"deep/pic.png": "1"})
+    until(lambda: "deep/pic.png" in watched.snapshot.attachments)
+    digest = watched.snapshot.digest
+    write(watched.root, {"deep/pic.png": "12345"})
+    until(lambda: watched.snapshot.attachments["deep/pic.png"][1] == 5)
+    assert watched.snapshot.digest != digest
+
+
+def test_types_assigned_to_properties_are_seen(watched: Vault) -> None:
+    write(watched.root, {".obsidian/types.json": '{"types": {"due": "date"}}'})
+    until(lambda: watched.snapshot.settings.types == {"due": "date"})
+
+
 def test_after_a_storm_the_index_is_what_the_disk_is(watched: Vault) -> None:
     for number in range(1500):
         write(watched.root, {f"storm/{number % 40}/{number}.md": f"word{number}"})

@@ -42,7 +42,10 @@ FILES = {
     "Home.md": "# Home\n- [[Garden MOC]]\n- [[Pump]]\n",
     "Garden MOC.md": "# Garden\n- [[Hedge]]\n## Lately\n```dataview\nLIST FROM #tale SORT file.mtime DESC LIMIT 1\n```\n"
     "## Today\n```dataview\nLIST FROM #tale WHERE file.mday = date(today)\n```\n",
-    "Clock MOC.md": "# Clock\n```dataview\nLIST WHERE due AND due < date(now)\n```\n![[Old.base]]\n",
+    "Clock MOC.md": "# Clock\n```dataview\nLIST WHERE due AND due < date(now)\n```\n![[Old.base]]\n![[Seen.base]]\n",
+    "Seen.base": "filters:\n  or:\n    - due == date('2025-09-14')\n    - file.name == 'Far' && file('plan.png').size > 9\n"
+    "views:\n  - type: table\n",
+    "plan.png": "small",
     "Old.base": "filters: 'file.mtime < now() - \"30 days\"'\nviews:\n  - type: table\n    name: Old\n",
     "Hedge.md": "---\ntags: [plant]\n---\n# Hedge\nQuince and hawthorn.\n## Later\nNothing yet.\n",
     "Shed.md": "---\ndue: 2025-09-14T12:00\n---\n# Shed\nA ladder, and mulch.\n",
@@ -331,7 +334,12 @@ class World:
 
     def settings(self) -> None:
         folder = self.dice.choice(("Daily", "Daily", "Lore"))
+        types = self.dice.choice(('{"due": "date"}', '{"due": "text"}', "{}", "broken"))
         write(self.root, {".obsidian/daily-notes.json": f'{{"folder": "{folder}"}}'})
+        write(self.root, {".obsidian/types.json": f'{{"types": {types}}}'})
+
+    def attach(self) -> None:
+        write(self.root, {"plan.png": self.dice.choice(("small", "a large picture"))})
 
     def update(self) -> None:
         self.ran(self.live, "update", text=self.dice.choice(QUESTIONS), apply="capture")
@@ -464,7 +472,7 @@ class World:
 
 NOTES = (
     *("save", "save", "add", "add", "add", "elsewhere", "elsewhere", "delete", "rename", "touch", "touch"),
-    *("put_back", "settings", "update", "unseen", "unseen"),
+    *("put_back", "settings", "attach", "update", "unseen", "unseen"),
 )
 OTHERS = (
     "nothing",
