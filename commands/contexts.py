@@ -1,6 +1,7 @@
 """Contexts of a house: built and counted, for a run or asked for without a model, and read again by their receipts."""
 
 import asyncio
+import json
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -31,7 +32,10 @@ def out_of_scope(request: Request, selected: Selected) -> list[dict[str, Any]]:
     """The finding that a scope leaves no note, since a name in it is most likely misspelt."""
     if selected.gathering.notes or not scope(request.scope):
         return []
-    told = ", ".join(f"{name} {value}" for name, value in (request.scope or {}).items())
+    told = ", ".join(
+        f"{name} {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
+        for name, value in (request.scope or {}).items()
+    )
     hint = "Look at how the folder, tag or property is written in the notes, or leave a part of the scope out."
     return [notice("nothing_in_scope", f"no note fits the scope ({told[:200]})", hint)]
 

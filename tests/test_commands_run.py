@@ -1128,7 +1128,7 @@ def test_a_model_is_not_asked_what_the_notes_do_not_say(tmp_path: Path, command:
 def test_a_scope_that_leaves_no_note_is_a_finding(sample: Vault) -> None:
     final = done(ran(house(sample), "orient", scope={"folder": "Nowhere", "where": {"status": "actve"}}))
     assert [(one["code"], one["weight"]) for one in final["findings"]] == [("nothing_in_scope", "notice")]
-    assert "folder Nowhere" in final["findings"][0]["message"]
+    assert 'folder Nowhere, where {"status": "actve"}' in final["findings"][0]["message"]
 
 
 # --- which model, and what is kept of why
