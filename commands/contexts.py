@@ -97,6 +97,7 @@ def _told(context: Context) -> dict[str, Any]:
                 "via": p.via,
             }
             | ({"partial": True} if p.partial else {})
+            | ({"private": True} if p.private else {})
             for p in context.passages
         ],
         "cut": [{"path": c.path, "heading": c.heading, "tokens": c.tokens, "why": c.why} for c in context.cut],

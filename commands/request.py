@@ -4,10 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from commands.capture import daily_path
 from commands.gather import WAYS
 from commands.house import House, Settings
+from commands.templates import template_text
 from context.calendar import Calendar, CalendarError, calendar
-from context.vault import Snapshot
+from context.vault import Snapshot, Vault
 from prompts import Prompt
 
 
@@ -165,9 +167,22 @@ def shares_of(request: Request, default: Mapping[str, float]) -> Mapping[str, fl
 
 
 def is_private(house: House, asked: Asked) -> bool:
-    """Whether a request itself carries private words: the open note, or an answer made where they may be read."""
-    notes = house.vault.snapshot.notes
+    """Whether a request itself carries private words: they say so, or stand in, go to, or follow what is private."""
+    vault, request = house.vault, asked.request
+    notes = vault.snapshot.notes
     if asked.open_note and (asked.open_note not in notes or notes[asked.open_note].private):
         return True  # one that is gone by now may have been private
+    if any(vault.makes_private(text) for text in (request.text, request.selection) if text):
+        return True
+    if "capture" in asked.prompt.writes and _is_kept_in_private(vault, asked.calendar):
+        return True
     inside = asked.earlier is not None and house.stays_inside(asked.earlier.node)
     return inside and any(note.private for note in notes.values())
+
+
+def _is_kept_in_private(vault: Vault, calendar: Calendar) -> bool:
+    """Whether the note of the day, where words are kept, is private, or will be by its template."""
+    path = daily_path(vault, calendar)
+    if path in vault.snapshot.notes or vault.is_private_place(path):
+        return vault.is_private_place(path)
+    return vault.makes_private(template_text(vault, vault.snapshot.settings.daily.template))

@@ -1,8 +1,10 @@
 """Full text: which chunks of a vault hold which words, in a tantivy index beside the notes; it may be lost."""
 
+import errno
 import shutil
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -31,6 +33,8 @@ _MOST_HELD = 4096
 _COMMON = 1500
 # What every chunk has.
 _EVERY = "chunk"
+# Seconds that pieces of a full text which was closed are waited for, before its folder is removed.
+_LAST_WRITES_SECONDS = 5.0
 # So many words may stand between two that belong together.
 _SLOP = 1
 # The text that tantivy gives its errors: what is not damage, but the disk or another process.
@@ -276,13 +280,19 @@ class FullText:
 
 
 def discard(folder: Path) -> None:
-    """Remove what lies in the folder of a full text.
+    """Remove a folder in which a full text lies. One that was closed may still be putting its pieces together there.
 
     Raises:
         OSError: it cannot be removed.
     """
-    if folder.exists():
-        shutil.rmtree(folder)
+    until = time.monotonic() + _LAST_WRITES_SECONDS
+    while folder.exists():
+        try:
+            shutil.rmtree(folder)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.ENOENT) or time.monotonic() > until:
+                raise
+            time.sleep(0.02)
 
 
 def _analyzing(analyzer: TextAnalyzer) -> Callable[[str], tuple[str, ...]]:

@@ -273,7 +273,8 @@ def parse_text(path: str, data: bytes, mtime_ns: int, *, private_tags: frozenset
         front = Front(properties, tags, aliases)
         private = bool(read_front.problem) or fault.startswith(CUT_SHORT)
         private = private or says_private(properties, tags, private_tags)
-        private = private or is_marked(text, body, found.dead, private_tags)
+        private = private or any(says_private({one.name: one.value}, (), private_tags) for one in found.fields)
+        private = private or is_marked(text, 0, found.dead, private_tags)
         parts = Parts(
             found.headings,
             (*props, *found.links) if props else found.links,

@@ -44,8 +44,8 @@ def is_marked(text: str, start: int, dead: Iterable[Region], private_tags: froze
     It does not count in code, within a word, an address or the target of a link, and behind a backslash.
 
     Args:
-        text: of the note.
-        start: where its properties end.
+        text: of the note, its properties included.
+        start: where it is to be looked at from.
         dead: where it is no Markdown.
         private_tags: tags that make a note private.
     """

@@ -43,11 +43,19 @@ class Reader(Struct, frozen=True):
 
     def text(self, note: Note) -> str | None:
         """The text that a note was parsed from; None when its file has other bytes by now."""
+        data = self._same(note)
+        return None if data is None else decode(data)[0]
+
+    def is_same(self, note: Note) -> bool:
+        """Whether the file of a note still has the bytes that it was parsed from."""
+        return self._same(note) is not None
+
+    def _same(self, note: Note) -> bytes | None:
         try:
             data = self.data(note.path)[0]
         except OSError:
             data = b""
-        return decode(data)[0] if hashlib.sha256(data).hexdigest() == note.digest else None
+        return data if hashlib.sha256(data).hexdigest() == note.digest else None
 
     def parsed(self, path: str, data: bytes, status: os.stat_result) -> tuple[Note, str]:
         """A note of these bytes, and its text."""

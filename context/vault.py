@@ -27,7 +27,7 @@ from context.kinds import KINDS, MAP, Kind, Kinds, type_of
 from context.lexicon import Lexicon
 from context.maps import map_reason
 from context.names import Names, fold
-from context.note import Note, decode
+from context.note import Note, decode, parse
 from context.obsidian import ObsidianSettings
 from context.obsidian import load as load_settings
 from context.reader import Reader
@@ -42,6 +42,8 @@ _MANY = 500
 _BATCH_NOTES, _BATCH_BYTES = 128, 512 << 10
 # With more files changed at once, or longer ones, in bytes, it is not worth it to prepare for their reading.
 _EXPECTED, _EXPECTED_BYTES = 4, 64 << 10
+# The coarsest clock of a file system (FAT), in nanoseconds: two writes within it may leave one time stamp.
+_RACY_NS = 2_000_000_000
 # With more files come or gone at once, all links are followed again.
 _FEW = 200
 
@@ -255,6 +257,8 @@ class Vault:
         self._lock = threading.Lock()
         self._filling: threading.Thread | None = None
         self._started: Workers | None = None  # before it is known what there is for them to read
+        # Notes read so soon after they were written that a later write may have left them the same time stamp.
+        self._racy: set[str] = set()
         with _no_collection():
             settings = load_settings(self.root, self.options.settings_folder)
             self._listing = walk(
@@ -378,6 +382,9 @@ class Vault:
             note = notes.get(path)
             if note is None or note.mtime_ns != mtime or note.size != size:
                 stale[path] = size
+        # A time stamp may be that of the write before, or a copied one: what an event names is read in any case.
+        doubtful = self._racy if paths is None else paths
+        stale |= {path: there[path][1] for path in doubtful if self._is_other(path, stale, notes)}
         gone = (before.notes.keys() if paths is None else before.notes.keys() & paths) - there.keys()
         for path in (*stale, *gone):
             notes.pop(path, None)
@@ -386,6 +393,7 @@ class Vault:
         resaved = _differing(others, before.attachments, paths)
         as_before = same_files and not stale and not gone and not resaved
         if as_before and settings == before.settings and not self.index.fresh:
+            self._racy = _racing(self._racy | doubtful, notes)
             return 0
         with ExitStack() as stack:
             workers, self._started = self._started, None
@@ -400,6 +408,7 @@ class Vault:
                 if names is not None:
                     edges[note.path] = graphs.targets(note, names)
             notes.update((note.path, note) for note in (*changed, *touched))
+            self._racy = _racing({*self._racy, *doubtful, *stale}, notes)
             seen = self._clock() if before.notes else 0.0
             ages = {path: age for path, age in before.changed_at.items() if path in notes}
             if seen:
@@ -430,6 +439,11 @@ class Vault:
                 self.index.write(_entries(workers, changed, after), gone, kept.values(), files=self._listing.digest)
             self.snapshot = after
         return len(changed) + len(gone)
+
+    def _is_other(self, path: str, stale: Mapping[str, int], notes: Mapping[str, Note]) -> bool:
+        """Whether a note has other bytes, though its time stamp and size are as they were."""
+        note = None if path in stale or path not in self._listing.notes else notes.get(path)
+        return note is not None and not self._reader.is_same(note)
 
     def _read(self, workers: Workers, stale: Mapping[str, int], before: Snapshot) -> Iterator[tuple[Note, bool]]:
         """Parse what the stat called stale (with its sizes); with each note, whether its file was only touched."""
@@ -498,6 +512,17 @@ class Vault:
         """Whether the vault is still at a snapshot and nothing is being read: then the index is of it, too."""
         return self.snapshot is snapshot and not self._lock.locked()
 
+    def makes_private(self, text: str) -> bool:
+        """Whether a note would be private if it had this text."""
+        return parse(".md", text.encode("utf-8", "replace"), private_tags=self.options.private_tags).private
+
+    def is_private_place(self, path: str) -> bool:
+        """Whether what is written to a note comes to stand in a private one, whether it is there yet or not."""
+        note = self.snapshot.notes.get(path)
+        if note is not None:
+            return note.private
+        return any(path.startswith(folder.rstrip("/") + "/") for folder in self.options.private_folders)
+
     def data(self, path: str) -> bytes:
         """The bytes of a note as it stands on disk now, whether the snapshot knows it yet or not.
 
@@ -563,6 +588,12 @@ class Vault:
             with self._lock:
                 self._anew(error)
             return None
+
+
+def _racing(paths: Iterable[str], notes: Mapping[str, Note]) -> set[str]:
+    """Of notes that were just read, those written so lately that a write right now might leave the same time stamp."""
+    now = time.time_ns()
+    return {path for path in paths if path in notes and abs(now - notes[path].mtime_ns) < _RACY_NS}
 
 
 def _term(path: str, snapshot: Snapshot) -> int:

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inference.breaker import Standing
@@ -16,7 +17,7 @@ from inference.calibrations import Calibrations
 from inference.decision import Decision, Known, NodeView, RunnerView, Wanted
 from inference.embedding import Vector, embedded
 from inference.ledger import Inputs, Ledger
-from inference.mode import Modes
+from inference.mode import GAMING, Modes
 from inference.node import (
     Chat,
     Chunk,
@@ -67,6 +68,7 @@ class Fleet:
         sleep: waits for so many of them, before something is loaded ahead.
         ledger: where decisions are written down; None where nothing can be kept.
         day: the present day (UTC) as an ISO date, for what nodes may cost in one.
+        modes_file: where it is kept which nodes a person set to GAMING; None where nothing can be kept.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class Fleet:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         ledger: Ledger | None = None,
         day: Callable[[], str] = lambda: datetime.now(UTC).date().isoformat(),
+        modes_file: Path | None = None,
     ) -> None:
         self.profile = profile
         self.ledger = ledger
@@ -91,8 +94,7 @@ class Fleet:
         self._questions = 0
         self._spending = Spending(profile, ledger, day)
         self._sources: dict[str, ModeSource] = {}
-        folder = ledger.folder if ledger is not None else None
-        self.modes = Modes(profile.nodes, self._ask_mode, self.free, clock=clock, sleep=sleep, folder=folder)
+        self.modes = Modes(profile.nodes, self._ask_mode, self.free, clock=clock, sleep=sleep, file=modes_file)
         self._planned: Plan | None = None
         self._paces: dict[str, Pace] = {}
         self._owners: dict[str, Owner] = {}
@@ -221,6 +223,9 @@ class Fleet:
             InferenceError: see `inference.node`. To end it at the deadline is the caller's business.
         """
         runner = self.profile.runners[decision.runner]
+        mode = self.modes.of(runner.node)
+        if mode is not None and mode.now == GAMING:
+            runner = replace(runner, keep_alive=0)  # it was forced, and goes again when it is done
         tokens = min(answer_tokens or decision.answer_tokens, decision.answer_tokens)
         chat = Chat(runner, tuple(messages), tokens, schema)
         owner = self._owners[runner.node]

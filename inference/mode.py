@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,9 @@ from inference.profile import NodeConfig
 NORMAL, GAMING = "NORMAL", "GAMING"
 MODES = (NORMAL, GAMING)
 FILE = "modes.json"
+_ELSEWHERE = "Set it there, or take `mode_url` out of the profile."
+# What a source told longer ago, in seconds, is not known any more.
+MODE_SECONDS = 6.0
 # Seconds between two questions to a mode source: with its answer, a change is known within two.
 POLL_SECONDS = 1.5
 # Seconds that a decision waits at most for a source that has not told anything yet.
@@ -48,6 +52,11 @@ class Mode:
     told_by: str
     error: str = ""
 
+    @property
+    def now(self) -> str:
+        """The mode as far as it is still known, "" for one that was told too long ago."""
+        return self.mode if self.age <= MODE_SECONDS else ""
+
 
 @dataclass(slots=True)
 class _Told:
@@ -60,7 +69,7 @@ class Modes:
     """The modes of all nodes. Lives on one event loop.
 
     A node with a `mode_url` has the mode that is told there, which is asked for again and again. Another one that loads
-    models itself has the mode that the person sets, which is kept.
+    models itself has the mode that the person sets.
 
     Args:
         nodes: by name.
@@ -69,7 +78,7 @@ class Modes:
             nothing is to be done. Raises nothing.
         clock: seconds.
         sleep: waits for so many of them.
-        folder: the state folder of the vault, None to keep nothing beyond the process.
+        file: where it is kept what the person sets, for every program that shares it; None to keep it to this one.
     """
 
     def __init__(
@@ -80,16 +89,15 @@ class Modes:
         *,
         clock: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        folder: Path | None = None,
+        file: Path | None = None,
     ) -> None:
         self._nodes = {name: node for name, node in nodes.items() if node.mode_url or node.kind == "ollama"}
         self._ask = ask
         self._free = free
         self._clock = clock
         self._sleep = sleep
-        self._file = folder / FILE if folder is not None else None
+        self._gaming = _Gaming(file)
         self._told = {name: _Told() for name, node in self._nodes.items() if node.mode_url}
-        self._gaming = (_read(self._file) if self._file else set()) & (self._nodes.keys() - self._told.keys())
         self._followed: dict[str, asyncio.Task[None]] = {}
         self._first: dict[str, asyncio.Event] = {}
 
@@ -99,7 +107,7 @@ class Modes:
             return None
         told = self._told.get(name)
         if told is None:
-            return Mode(GAMING if name in self._gaming else NORMAL, 0.0, "person")
+            return Mode(GAMING if self._nodes[name].url in self._gaming.urls() else NORMAL, 0.0, "person")
         return Mode(told.mode, self._clock() - told.at if told.mode else 0.0, "source", told.error)
 
     def all(self) -> dict[str, Mode]:
@@ -114,22 +122,21 @@ class Modes:
             ModeToldElsewhere: its source tells it.
             OSError: it cannot be kept; it holds all the same while this process runs.
         """
-        names = self._settable(name)
-        self._gaming = self._gaming | names if mode == GAMING else self._gaming - names
+        urls = {self._nodes[one].url for one in self._settable(name)}
+        self._gaming.put(urls, gaming=mode == GAMING)
         self.follow()
-        if self._file is not None:
-            _write(self._file, self._gaming)
 
     def _settable(self, name: str | None) -> set[str]:
         names = self._nodes.keys() - self._told.keys() if name is None else {name}
         if not names or not names <= self._nodes.keys():
+            if name is None and self._told:
+                raise ModeToldElsewhere("sources tell the modes of all nodes", hint=_ELSEWHERE)
             hint = f"Nodes that have modes are {', '.join(self._nodes)}." if self._nodes else ""
-            what = "no node has modes that are set here" if name is None else f"no node that has modes is called {name}"
+            what = "no node has modes" if name is None else f"no node that has modes is called {name}"
             raise NoModes(what, hint=hint)
         if told := names & self._told.keys():
             node = self._nodes[min(told)]
-            hint = "Set it there, or take `mode_url` out of the profile."
-            raise ModeToldElsewhere(f"the mode of node {node.name} is what {node.mode_url} tells", hint=hint)
+            raise ModeToldElsewhere(f"the mode of node {node.name} is what {node.mode_url} tells", hint=_ELSEWHERE)
         return names
 
     def heard(self, name: str, mode: str) -> None:
@@ -139,7 +146,7 @@ class Modes:
 
     def follow(self) -> None:
         """From now on ask the sources, and keep nodes free that are GAMING. Once is enough, more does no harm."""
-        for name in self._told.keys() | self._gaming:
+        for name in self._nodes if self._gaming.is_shared else self._told.keys() | self._set_to_gaming():
             if name not in self._followed:
                 self._first.setdefault(name, asyncio.Event())
                 self._followed[name] = asyncio.create_task(self._follow(name))
@@ -162,15 +169,19 @@ class Modes:
 
     async def _follow(self, name: str) -> None:
         told = self._told.get(name)
-        while told is not None or name in self._gaming:
+        while told is not None or self._gaming.is_shared or name in self._set_to_gaming():
             if told is not None:
                 await self._hear(name, told)
             self._first[name].set()
             mode = self.of(name)
-            if mode is not None and mode.mode == GAMING:
+            if mode is not None and mode.now == GAMING:
                 await self._free(name)
             await self._sleep(POLL_SECONDS)
         self._followed.pop(name, None)
+
+    def _set_to_gaming(self) -> set[str]:
+        gaming = self._gaming.urls()
+        return {name for name, node in self._nodes.items() if name not in self._told and node.url in gaming}
 
     async def _hear(self, name: str, told: _Told) -> None:
         try:
@@ -181,24 +192,68 @@ class Modes:
             self.heard(name, mode)
 
 
-def _read(file: Path) -> set[str]:
-    """The nodes that were set to GAMING, none where that cannot be read."""
+class _Gaming:
+    """The addresses of nodes that are set to GAMING. They are machines, so all vaults and profiles share them.
+
+    Args:
+        file: where they are kept, None to keep them to this process.
+    """
+
+    def __init__(self, file: Path | None) -> None:
+        self._file = file
+        self._stamp: tuple[int, int, int] | None = None
+        self._urls: frozenset[str] = frozenset()
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether another program may change them."""
+        return self._file is not None
+
+    def urls(self) -> frozenset[str]:
+        """Those that are set now; none where that cannot be read."""
+        if self._file is not None and (stamp := _stamp(self._file)) != self._stamp:
+            self._stamp, self._urls = stamp, _read(self._file)
+        return self._urls
+
+    def put(self, urls: AbstractSet[str], *, gaming: bool) -> None:
+        """Add some, or take them out.
+
+        Raises:
+            OSError: that cannot be kept; it holds all the same until another program changes them.
+        """
+        known = self.urls()
+        self._urls = known | urls if gaming else known - urls
+        if self._file is not None:
+            _write(self._file, self._urls)
+            self._stamp = _stamp(self._file)
+
+
+def _stamp(file: Path) -> tuple[int, int, int] | None:
     try:
-        return {str(name) for name in json.loads(file.read_bytes())["gaming"]}
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def _read(file: Path) -> frozenset[str]:
+    try:
+        return frozenset(map(str, json.loads(file.read_bytes())["gaming"]))
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return set()
+        return frozenset()
 
 
-def _write(file: Path, gaming: set[str]) -> None:
-    """Put it in the place of what was there, in one step.
+def _write(file: Path, urls: AbstractSet[str]) -> None:
+    """Put them in the place of what was there, in one step.
 
     Raises:
         OSError: it cannot be written.
     """
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     made = file.with_name(f"{file.name}.{os.getpid()}.new")
     made.touch(0o600)
     try:
-        made.write_text(json.dumps({"gaming": sorted(gaming)}), "utf-8")
+        made.write_text(json.dumps({"gaming": sorted(urls)}), "utf-8")
         made.replace(file)
     finally:
         made.unlink(missing_ok=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from inference.decision import Decision, Known, NodeView, RunnerView, Wanted
-from inference.mode import GAMING, MODES
+from inference.mode import GAMING, MODE_SECONDS, MODES
 from inference.node import (
     ContextTooLarge,
     InferenceError,
@@ -21,8 +21,6 @@ from inference.profile import NodeConfig, Profile, RunnerProfile, same_model
 _BIG = ("big", "deep", "balanced", "fast")
 # What a client sends as `model` to force the big one.
 BIG = "big"
-# The mode in which a node with a mode source takes work, and how long it holds after it was told, in seconds.
-MODE_SECONDS = 6.0
 # Roles in the order in which they are asked; those that also take what the ones before them cannot take in time.
 _STAGES: Mapping[str, int] = {"primary": 0, "human-only": 0, "backup": 1, "burst": 2, "cloud": 3}
 _OVERFLOW = ("burst", "cloud")
@@ -286,7 +284,7 @@ def why_gated(node: NodeConfig, mode: str, age: float) -> str:
     if mode not in MODES:
         return f"the mode of node {node.name} is not known"
     if age > MODE_SECONDS:
-        return f"the mode of node {node.name} was told {age:.0f} s ago"
+        return f"the mode of node {node.name} is not known: its source told it last {age:.0f} s ago"
     return ""
 
 

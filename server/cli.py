@@ -472,7 +472,8 @@ def _mode(arguments: Namespace) -> int:
     from server.modes import show
     from server.screen import Screen
 
-    found = show(_config(arguments), arguments, Screen(silent=arguments.json))
+    config = _config(arguments)
+    found = show(config, _service(config, arguments), arguments, Screen(silent=arguments.json))
     if arguments.json:
         _print_json(found)
     return 0

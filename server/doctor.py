@@ -503,11 +503,9 @@ async def _states(
     config: Config, profile: "Profile", *, embeds: bool
 ) -> "tuple[tuple[NodeState, ...], Plan, dict[str, Mode]]":
     from inference.fleet import Fleet
-    from inference.ledger import Ledger
-    from server.config import vault_folder
+    from inference.mode import FILE
 
-    ledger = Ledger(vault_folder(config), profile) if config.vault is not None and config.vault.is_dir() else None
-    fleet = Fleet(profile, embeds=embeds, ledger=ledger)
+    fleet = Fleet(profile, embeds=embeds, modes_file=config.state_dir / FILE)
     try:
         return await fleet.states(), fleet.plan, fleet.modes.all()
     finally:

@@ -97,7 +97,9 @@ def edits(arguments: Namespace, config: Config) -> Any:
     """
     words: Sequence[str] = arguments.text
     applies = words[:1] == [_APPLY]
-    if len(words) != 2 if applies else len(words) > 1:
+    if applies and len(words) == 1:
+        raise UsageError("edits apply wants the id of an edit", "`kos edits` lists them; then kos edits apply ID")
+    if len(words) > 1 + applies:
         raise UsageError(f"edits takes no {' '.join(words)[:80]!r}", "kos edits | kos edits ID | kos edits apply ID")
     _check(words[-1:])
     if not applies and (arguments.hunk or arguments.confirm or arguments.yes):
@@ -132,7 +134,7 @@ def undo(arguments: Namespace, config: Config) -> Any:
         DeclinedError: the person said no.
         Exception: whatever the journal or the service refuses, named by its `code`.
     """
-    _check(filter(None, [arguments.id]))
+    _check([] if arguments.id is None else [arguments.id])
     asked = to_be_asked(arguments)
     screen, desk = Screen(silent=arguments.json), _desk(config)
     identity = arguments.id or _last(desk.all())

@@ -19,6 +19,7 @@ from context.kinds import configured
 from context.vault import Vault, VaultOptions
 from inference.fleet import Fleet
 from inference.ledger import Ledger
+from inference.mode import FILE
 from inference.profile import Profile, ProfileError, load, with_trust, with_url
 from prompts import shipped_text
 from server.config import Config, ConfigError, make_secret, vault_dir, vault_of
@@ -93,7 +94,8 @@ def _open(config: Config, loop: asyncio.AbstractEventLoop, *, watch: bool) -> Ho
 def _fleet(config: Config, profile: Profile, folder: Path | None) -> Fleet:
     """The nodes. What does not fit into memory is not used, and the rest works on."""
     ledger = Ledger(folder, profile) if folder else None
-    fleet = Fleet(profile, embeds=config.embeddings == "on", ledger=ledger)
+    modes = config.state_dir / FILE if folder else None
+    fleet = Fleet(profile, embeds=config.embeddings == "on", ledger=ledger, modes_file=modes)
     for runner, why in fleet.plan.over.items():
         log.warning("runner %s is not used: %s", runner, why)
     return fleet

@@ -5,9 +5,9 @@ from argparse import Namespace
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from inference.mode import GAMING, Mode
-from server.client import ask, find
-from server.config import Config, ConfigError, vault_dir
+from inference.mode import FILE, GAMING, Mode
+from server.client import Service, ask
+from server.config import Config, ConfigError
 from server.screen import Screen, line_of
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def as_json(modes: Mapping[str, Mode]) -> dict[str, Any]:
         "nodes": [
             {
                 "node": name,
-                "mode": mode.mode,
+                "mode": mode.now,
                 "told_by": mode.told_by,
                 "age_seconds": round(mode.age, 1),
                 "error": mode.error,
@@ -30,11 +30,12 @@ def as_json(modes: Mapping[str, Mode]) -> dict[str, Any]:
     }
 
 
-def show(config: Config, arguments: Namespace, screen: Screen) -> dict[str, Any]:
-    """Set a mode if one is given, at the running service of the vault or else here, and print all.
+def show(config: Config, service: Service | None, arguments: Namespace, screen: Screen) -> dict[str, Any]:
+    """Set a mode if one is given, and print all.
 
     Args:
-        config: names vault and profile.
+        config: names the profile.
+        service: that is asked; None to look here.
         arguments: `mode` (None to set none) and `node` (None for all).
         screen: where it is printed.
 
@@ -42,12 +43,11 @@ def show(config: Config, arguments: Namespace, screen: Screen) -> dict[str, Any]
         What HTTP answers.
 
     Raises:
-        ConfigError: vault or profile cannot be used.
+        ConfigError: the profile cannot be used.
         server.client.ServiceError: the service refused.
         inference.node.InferenceError: there is no such node, or its mode is not set here.
         OSError: it cannot be kept.
     """
-    service = find(config)
     if service is None:
         found = asyncio.run(_here(config, arguments.node, arguments.mode))
     elif arguments.mode:
@@ -64,10 +64,9 @@ def show(config: Config, arguments: Namespace, screen: Screen) -> dict[str, Any]
 
 async def _here(config: Config, node: str | None, mode: str | None) -> dict[str, Any]:
     from inference.fleet import Fleet  # noqa: PLC0415 - not before it is needed
-    from inference.ledger import Ledger  # noqa: PLC0415 - see above
 
     profile = _profile(config)
-    fleet = Fleet(profile, embeds=config.embeddings == "on", ledger=Ledger(vault_dir(config), profile))
+    fleet = Fleet(profile, embeds=config.embeddings == "on", modes_file=config.state_dir / FILE)
     try:
         if mode:
             fleet.modes.put(node, mode)
@@ -92,6 +91,6 @@ def _profile(config: Config) -> "Profile":
 def _told(node: Mapping[str, Any]) -> str:
     if node["told_by"] == "person":
         return f"{node['mode']:6}  set here"
-    age = f", told {node['age_seconds']:.0f} s ago" if node["mode"] else ""
+    age = f", told {node['age_seconds']:.0f} s ago" if node["age_seconds"] else ""
     fault = f" ({line_of(node['error'])})" if node["error"] else ""
     return f"{node['mode'] or 'unknown':6}  as its source tells{age}{fault}"

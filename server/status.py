@@ -126,7 +126,7 @@ async def _nodes(service: Service) -> list[dict[str, Any]]:
     return [
         asdict(state)
         | {"line": lines[state.name], "breaker": asdict(breakers[state.name])}
-        | ({"mode": modes[state.name].mode} if state.name in modes else {})
+        | ({"mode": modes[state.name].now} if state.name in modes else {})
         for state in states
     ]
 

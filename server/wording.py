@@ -20,6 +20,7 @@ _WORDS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"^the open note is not in the vault$", "the note that --note names is not in the vault"),
         (r"^Send `note` as a path relative to the vault\.", "Give its name, or its path from the top of the vault."),
         (r"\bapply it with confirm\b", "apply it with --confirm"),
+        (r'\bforce it: `model` "big", or the force pattern in your own words\.', "force it with --model big."),
         (r"\bCorrect the field and send the request again\.", "Correct it and run the command again."),
         (r"^the body is larger\b", "what was said is larger"),
         (r"^the address and headers are larger than 16 KiB$", "what was named is too long"),

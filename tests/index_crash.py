@@ -6,13 +6,13 @@ Run: python -m tests.index_crash FOLDER KILLS [SEED]. Prints one line of JSON. N
 import json
 import os
 import random
-import shutil
 import signal
 import sys
 import time
 from pathlib import Path
 
 from context import vault as vaults
+from context.fulltext import discard
 from context.index import Index
 from context.vault import Vault
 from tests.test_storms import EVERY, difference
@@ -53,7 +53,7 @@ def run(folder: Path, kills: int, seed: int) -> dict[str, int]:
     found = {"kills": kills, "middle": 0, "different": 0, "failed": 0}
     for _ in range(kills):
         if dice.random() < 0.3:
-            shutil.rmtree(place.parent)
+            discard(place.parent)
             place.parent.mkdir()
         change(root, dice, dice.choice([0, 5, NOTES]))
         many = dice.choice([1, NOTES * 10])

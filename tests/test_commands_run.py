@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from commands.capture import capture
+from commands.contexts import build_context
 from commands.edits import Change
 from commands.events import FINAL, Event
 from commands.house import House
@@ -685,8 +686,11 @@ PUBLIC = VAULT | {
 }
 
 
-def _guarded(folder: Path) -> Vault:
-    return open_vault(folder, PUBLIC | PRIVATE, VaultOptions(private_folders=("Vault",)))
+def _guarded(folder: Path, command: str = "") -> Vault:
+    files = PUBLIC | PRIVATE
+    if command == "update":  # which goes nowhere when the note of the day, that keeps the words, is private
+        files["Daily/2025-09-13.md"] = files.pop("Daily/2025-09-14.md")
+    return open_vault(folder, files, VaultOptions(private_folders=("Vault",)))
 
 
 OUTSIDE = {"cloud": profile("cloud"), "lan": profile("lan")}
@@ -698,7 +702,7 @@ ASKED = "what of the quince hedge"
 @pytest.mark.parametrize("where", OUTSIDE)
 def test_nothing_private_is_sent_out_of_the_house(tmp_path: Path, where: str, command: str) -> None:
     nodes = Nodes()
-    of = house(_guarded(tmp_path), nodes, on=OUTSIDE[where])
+    of = house(_guarded(tmp_path, command), nodes, on=OUTSIDE[where])
     found = ran(of, command, text=ASKED) + ran(of, command, text=ASKED, note="Hedge.md", scope={"project": "Quince"})
     assert len([chat for chat in nodes.chats if chat.schema is None]) == 2
     assert "[[P1]]" in nodes.heard, "what another note says is its own text"
@@ -706,6 +710,17 @@ def test_nothing_private_is_sent_out_of_the_house(tmp_path: Path, where: str, co
     for event in found:
         if event.name == "gathered":
             assert CANARY not in str(event.data)
+
+
+def test_a_private_passage_says_so_to_whoever_hands_it_on(tmp_path: Path) -> None:
+    of = house(_guarded(tmp_path))
+    told = asyncio.run(build_context(of, Request(text=f"quince {CANARY}")))
+    marked = {passage["path"] for passage in told["passages"] if passage.get("private")}
+    assert marked
+    assert marked == {
+        passage["path"] for passage in told["passages"] if of.vault.snapshot.notes[passage["path"]].private
+    }
+    assert len(marked) < len({passage["path"] for passage in told["passages"]})
 
 
 def test_a_link_to_a_private_note_is_one_that_resolves(tmp_path: Path) -> None:
@@ -826,7 +841,8 @@ def test_what_is_made_of_private_notes_is_kept_as_private(tmp_path: Path, comman
     assert all(private for _, _, private in cache.kept)
     public = Watched()
     nodes = Nodes([["The hedge says."]])
-    done(ran(house(_guarded(tmp_path), nodes, cache=public, on=OUTSIDE["cloud"]), command, text=ASKED))
+    of = house(_guarded(tmp_path / "again", command), nodes, cache=public, on=OUTSIDE["cloud"])
+    done(ran(of, command, text=ASKED))
     assert not any(private for _, _, private in public.kept)
     assert CANARY not in str(public.kept)
 
@@ -1040,6 +1056,34 @@ def test_a_fault_after_the_words_were_kept_does_not_lose_that_they_were(
     assert [edit["status"] for edit in final["edits"]] == ["applied"]
     assert [one["code"] for one in final["findings"] if one["weight"] == "error"] == ["internal"]
     assert type(fault).__name__ in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("command", "files", "request_"),
+    [
+        ("ask", {}, {"text": "#private What did the doctor say?"}),
+        ("ask", {}, {"text": "What did (#private) doctor say?"}),
+        ("ask", {}, {"text": "What of this?", "selection": "It is the knee. #private/health"}),
+        ("update", {}, {"text": "It is the knee (#private)."}),
+        ("update", {"Daily/2025-09-14.md": "---\nprivate: true\n---\n## Log\n"}, {"text": "It is the knee."}),
+        ("update", {"Templates/Day.md": "---\nprivate: true\n---\n## Log\n"}, {"text": "It is the knee."}),
+    ],
+)
+def test_words_that_are_private_by_themselves_or_by_their_place_stay_in_the_house(
+    tmp_path: Path, command: str, files: dict[str, str | bytes], request_: dict[str, Any]
+) -> None:
+    settings: dict[str, str | bytes] = {
+        ".obsidian/daily-notes.json": '{"folder": "Daily", "template": "Templates/Day"}',
+        "A.md": "The knee of the table.",
+    }
+    nodes = Nodes()
+    final = done(ran(house(open_vault(tmp_path, settings | files), nodes, on=profile("lan")), command, **request_))
+    assert nodes.chats == []
+    assert (final["decision"], "model" in final["degraded"]) == (None, True)
+    open_ones = {"text": request_["text"].replace("#private", "private"), "selection": None}
+    if not files:
+        done(ran(house(open_vault(tmp_path / "other", settings), nodes, on=profile("lan")), command, **open_ones))
+        assert nodes.chats, "the same words without the mark do go there"
 
 
 def test_a_note_that_is_gone_while_it_is_asked_about_counts_as_private(vault: Vault, monkeypatch: Any) -> None:

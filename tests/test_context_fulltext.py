@@ -1,7 +1,9 @@
 """Full text by itself: what is found, what is not found any more, and what a fault of its folder does."""
 
 import sqlite3
+import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -113,3 +115,26 @@ def test_a_second_writer_is_another_process_not_damage(tmp_path: Path) -> None:
 def test_texts_that_no_encoding_has_are_taken(tmp_path: Path) -> None:
     words = filled(tmp_path / "w", [(1, [(1, chunk("half \ud800 and nul \0 and quince"))])])
     assert numbers(words, "quince") == [1]
+
+
+def test_a_folder_goes_though_pieces_are_still_put_together_in_it(tmp_path: Path) -> None:
+    folder = tmp_path / "w"
+    filled(folder, NOTES).close()
+    began, over = threading.Event(), threading.Event()
+
+    def write() -> None:  # as a thread of tantivy does that merges what was committed last
+        for number in range(3000):
+            with suppress(FileNotFoundError):
+                (folder / f"{number}.idx").write_bytes(b"x")
+            began.set()
+        over.set()
+
+    writing = threading.Thread(target=write)
+    writing.start()
+    began.wait()
+    while not over.is_set():
+        folder.mkdir(exist_ok=True)
+        fulltext.discard(folder)
+    writing.join()
+    fulltext.discard(folder)
+    assert not folder.exists()

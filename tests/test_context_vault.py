@@ -153,6 +153,39 @@ def test_changes_while_away_are_seen_at_start(tmp_path: Path) -> None:
     assert dict(vault.snapshot.changed_at) == {"A.md": 9.0, "D.md": 9.0}  # and C.md is as old as the index
 
 
+def rewritten(path: Path, text: str) -> None:
+    """Give a file other words of the same length, and the time stamp that it has."""
+    stamp = path.stat().st_mtime_ns
+    path.write_text(text)
+    os.utime(path, ns=(stamp, stamp))
+
+
+def test_a_second_write_within_one_time_stamp_is_seen_at_the_next_look(tmp_path: Path) -> None:
+    root = write(tmp_path / "vault", {"A.md": "apple", "B.md": "b"})
+    vault = open_vault(root)
+    rewritten(root / "A.md", "grape")
+    assert vault.refresh() == 1
+    assert vault.data("A.md") == b"grape"
+    rewritten(root / "A.md", "peach")
+    assert vault.refresh(["B.md"]) == 0, "this one alone was named"
+    assert vault.refresh() == 1
+    assert vault.search(asked("peach"), 5)
+    assert vault.refresh() == 0
+
+
+def test_what_an_event_names_is_read_whatever_its_time_stamp_says(tmp_path: Path) -> None:
+    root = write(tmp_path / "vault", {"A.md": "apple"})
+    os.utime(root / "A.md", (1, 1))
+    vault = open_vault(root)
+    rewritten(root / "A.md", "grape")  # as `cp -p` does
+    assert vault.refresh() == 0, "nobody tells, and it is not lately that it was written"
+    assert vault.refresh(["A.md"]) == 1
+    assert vault.search(asked("grape"), 5)
+    before = vault.snapshot
+    assert vault.refresh(["A.md"]) == 0
+    assert vault.snapshot is before
+
+
 def test_a_touched_file_with_the_same_bytes_has_not_changed(tmp_path: Path) -> None:
     root = write(tmp_path / "v", {"A.md": "one"})
     vault = Vault(root, Index(tmp_path / "i.sqlite"))

@@ -247,7 +247,7 @@ def test_the_fleet_tells_the_policy_what_it_knows(tmp_path: Path) -> None:
         now[0] += 5
         assert fleet.decide(Wanted("orient"), "fast").runner == "small"
         now[0] += 5
-        with pytest.raises(NodeUnavailable, match="was told 10 s ago"):
+        with pytest.raises(NodeUnavailable, match="told it last 10 s ago"):
             fleet.decide(Wanted("orient"), "fast")
         fleet.modes.heard("desk", "GAMING")
         with pytest.raises(NodeUnavailable, match="in mode GAMING"):

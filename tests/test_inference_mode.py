@@ -14,11 +14,9 @@ from hypothesis import strategies as st
 
 from inference.decision import Wanted
 from inference.fleet import Fleet
-from inference.ledger import Ledger
-from inference.mode import FILE, GAMING, NORMAL, POLL_SECONDS, Modes, ModeToldElsewhere, NoModes
+from inference.mode import FILE, GAMING, MODE_SECONDS, NORMAL, POLL_SECONDS, Modes, ModeToldElsewhere, NoModes
 from inference.mode_source import ModeSource
 from inference.node import Message, NodeUnavailable, UpstreamFault
-from inference.policy import MODE_SECONDS
 from inference.profile import EmbeddingModel, NodeConfig, NodeMemory, Profile, RunnerProfile
 from tests.eventually import eventually
 from tests.ollama_api import Double
@@ -49,7 +47,8 @@ class Stage:
         self.says: str | None = NORMAL
         self.asked: list[float] = []
         self.freed: list[str] = []
-        self.modes = Modes(NODES, self._ask, self._free, clock=self.clock.now, sleep=self.clock.sleep, folder=folder)
+        file = folder / FILE if folder else None
+        self.modes = Modes(NODES, self._ask, self._free, clock=self.clock.now, sleep=self.clock.sleep, file=file)
 
     async def _ask(self, node: NodeConfig) -> str:
         assert node.name == "tower", "only it has a source"
@@ -104,6 +103,7 @@ def test_a_source_that_falls_silent_tells_what_it_told_and_how_long_ago() -> Non
         stage.says = None
         await stage.clock.advance(10)
         assert stage.tower() == (NORMAL, 10.0, "the source is away")
+        assert stage.modes.all()["tower"].now == "", "that is too long ago to be known"
         stage.says = GAMING
         await stage.clock.advance(2)
         mode, age, error = stage.tower()
@@ -164,13 +164,38 @@ def test_what_a_person_sets_holds_until_another_is_set_also_over_a_restart(tmp_p
 
 
 @pytest.mark.parametrize(
-    "kept", [b"", b"{", b"[]", b'{"gaming": 3}', b'{"gaming": ["tower", "sky", "gone"]}', b"\xff", b"[" * 99_999]
+    "kept", [b"", b"{", b"[]", b'{"gaming": 3}', b'{"gaming": ["http://gone:1", "desk"]}', b"\xff", b"[" * 99_999]
 )
 def test_a_file_that_says_nothing_of_use_is_none(tmp_path: Path, kept: bytes) -> None:
     (tmp_path / FILE).write_bytes(kept)
     modes = Stage(tmp_path).modes.all()
     assert modes["desk"].mode == NORMAL
     assert modes["tower"].told_by == "source"
+
+
+def test_a_mode_is_of_a_machine_so_every_program_hears_of_it_whatever_its_profile_calls_it(tmp_path: Path) -> None:
+    async def test() -> None:
+        one, other = Stage(tmp_path), Stage(tmp_path)
+        other.modes = Modes(
+            {"card": replace(DESK, name="card"), "far": replace(DESK, name="far", url="http://10.0.0.9:1")},
+            other._ask,
+            other._free,
+            clock=other.clock.now,
+            sleep=other.clock.sleep,
+            file=tmp_path / FILE,
+        )
+        other.modes.follow()
+        await settle()
+        one.modes.put("desk", GAMING)
+        assert {name: mode.now for name, mode in other.modes.all().items()} == {"card": GAMING, "far": NORMAL}
+        await other.clock.advance(2)
+        assert set(other.freed) == {"card"}, "also while nobody asks it anything"
+        other.modes.put("card", NORMAL)
+        assert one.modes.all()["desk"].now == NORMAL
+        await one.modes.close()
+        await other.modes.close()
+
+    run(test)
 
 
 def test_only_a_node_whose_mode_is_set_here_takes_one(tmp_path: Path) -> None:
@@ -182,8 +207,12 @@ def test_only_a_node_whose_mode_is_set_here_takes_one(tmp_path: Path) -> None:
             with pytest.raises(NoModes, match=f"called {name}") as caught:
                 modes.put(name, GAMING)
             assert caught.value.hint == "Nodes that have modes are desk, tower."
-        with pytest.raises(NoModes, match="set here"):
-            Modes({"sky": CLOUD}, Stage()._ask, Stage()._free, clock=lambda: 0.0).put(None, GAMING)
+        for nodes, error, says in (
+            ({"sky": CLOUD}, NoModes, "no node has modes"),
+            ({"tower": TOWER}, ModeToldElsewhere, "sources tell the modes of all nodes"),
+        ):
+            with pytest.raises(error, match=says):
+                Modes(nodes, Stage()._ask, Stage()._free, clock=lambda: 0.0).put(None, GAMING)
         assert not list(tmp_path.iterdir())  # noqa: ASYNC240
 
     run(test)
@@ -203,7 +232,7 @@ def test_only_a_node_whose_mode_is_set_here_takes_one(tmp_path: Path) -> None:
         ([status(500, {"mode": "NORMAL"})], UpstreamFault),
         ([status(302, "", "Location: http://127.0.0.1:1/")], UpstreamFault),
         ([status(401)], NodeUnavailable),
-        ([CLOSE], UpstreamFault),
+        ([CLOSE], NodeUnavailable),
         ([HANG], NodeUnavailable),
     ],
 )
@@ -215,7 +244,7 @@ def test_a_source_tells_a_mode_or_why_not(answer: Sequence[object], found: str |
             if isinstance(found, str):
                 assert await source.ask() == found
             else:
-                with pytest.raises(found):
+                with pytest.raises(found, match=f"mode source of node tower at {server.url}/mode"):
                     await source.ask()
             assert server.seen[0].method == "GET"
             assert "authorization" not in server.seen[0].headers, "it never sees the key of the node"
@@ -245,7 +274,7 @@ async def desk(
 ) -> AsyncGenerator[tuple[Double, Fleet], None]:
     async with double(**{"answer": lambda _: "Plums are due.", "vram_gib": 16} | knobs) as ollama:  # type: ignore[arg-type]
         ours = profile(ollama.url, mode_url)
-        fleet = Fleet(ours, embeds=True, ledger=Ledger(folder, ours) if folder else None)
+        fleet = Fleet(ours, embeds=True, modes_file=folder / FILE if folder else None)
         try:
             yield ollama, fleet
         finally:
@@ -279,6 +308,7 @@ def test_gaming_empties_the_memory_and_keeps_everything_away_but_a_force(tmp_pat
             assert all(seen.path == "/api/ps" for seen in ollama.requests[asked:] if seen.method == "POST")
             assert not ollama.machine.loaded
             assert await say(fleet, "balanced", force="header") == "Plums are due."
+            assert ollama.chats()[-1].body["keep_alive"] == 0, "nobody may be there to take it out afterwards"
             await eventually(lambda: not ollama.machine.loaded, 6)
             assert ollama.machine.reloads == 0
             fleet.modes.put("desk", NORMAL)
@@ -322,7 +352,7 @@ def test_the_source_of_a_node_rules_it() -> None:
             await eventually(lambda: not ollama.machine.loaded, 5)
             server.scripts["/mode"] = [[status(500)]]
             await asyncio.sleep(2)
-            with pytest.raises(NodeUnavailable, match=r"in mode GAMING|told \d+ s ago"):
+            with pytest.raises(NodeUnavailable, match=r"in mode GAMING|last \d+ s ago"):
                 await say(fleet)
 
     run(test)

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference.decision import Decision, Known, NodeView, RunnerView, Wanted
+from inference.mode import MODE_SECONDS
 from inference.node import ContextTooLarge, InferenceError, NodeBusy, NodeUnavailable, NothingFits, OverBudget
-from inference.policy import MODE_SECONDS, decide, forced, most_cost
+from inference.policy import decide, forced, most_cost
 from inference.profile import NodeConfig, Profile, RunnerProfile, load
 from tests.decisions import inputs_of, profile_of
 
@@ -336,9 +337,9 @@ def test_a_node_for_humans_takes_what_names_it() -> None:
     [
         ("NORMAL", 0.0, ""),
         ("NORMAL", 6.0, ""),
-        ("NORMAL", 6.5, "the mode of node rack was told 6 s ago"),
+        ("NORMAL", 6.5, "the mode of node rack is not known: its source told it last 6 s ago"),
         ("GAMING", 0.0, "node rack is in mode GAMING"),
-        ("GAMING", 60.0, "the mode of node rack was told 60 s ago"),
+        ("GAMING", 60.0, "the mode of node rack is not known: its source told it last 60 s ago"),
         ("", 0.0, "the mode of node rack is not known"),
         ("gaming?", 0.0, "the mode of node rack is not known"),
     ],

@@ -195,6 +195,15 @@ def test_undo_takes_back_what_was_applied_last(desk: Desk) -> None:
     assert desk.notes == NOTES
 
 
+def test_an_edit_that_nobody_named_is_not_taken_back_for_one_that_was(desk: Desk) -> None:
+    ran = desk.person.run("undo", "", "--yes")
+    assert (ran.code, ran.out) == (2, "")
+    assert "'' is no id of an edit" in ran.err
+    ran = desk.person.run("edits", "apply", "--yes")
+    assert (ran.code, ran.out) == (2, "")
+    assert "edits apply wants the id of an edit" in ran.err
+
+
 def test_undo_asks_on_a_terminal_and_shows_what_it_takes_back(desk: Desk) -> None:
     edit = desk.propose("Daily.md")
     desk.journal.apply(edit.id)

@@ -106,3 +106,17 @@ def test_without_a_service_the_mode_is_kept_and_the_card_freed_all_the_same(tmp_
     assert person.run("mode", "sleeping").code == 2
     assert person.run("mode", "normal").out == "local  NORMAL  set here\n"
     assert person.run("ask", "What is due?", "--json").json["degraded"] == []
+
+
+def test_a_profile_that_is_named_is_looked_at_here_and_the_service_hears_of_its_machine(
+    tmp_path: Path, ollama: Double
+) -> None:
+    person = Person(tmp_path, ollama=ollama.url)
+    with person.serving() as service, client_of(person, service) as client:
+        told = person.run("mode", "GAMING", "--profile", "cpu")
+        assert (told.code, told.out) == (0, "local  GAMING  set here\n")
+        until(lambda: client.get("/v1/mode").json()["nodes"][0]["mode"] == "GAMING")
+        other = Person(tmp_path / "other", ollama=ollama.url)
+        other.env["KOS_STATE_DIR"] = str(person.state)
+        assert other.run("mode").out == "local  GAMING  set here\n", "another vault, the same card"
+        assert person.run("mode", "--profile", "nosuch").code == 2

@@ -21,6 +21,10 @@ from server.wording import as_typed, worded
         ("`kos map` and GET /v1/maps list the maps of the vault.", "`kos map` lists the maps of the vault."),
         ("the body is larger than 1 MiB", "what was said is larger than 1 MiB"),
         ("Look at it once more; apply it with confirm if it is meant.",) * 2,
+        (
+            '`kos mode NORMAL` gives it back, or force it: `model` "big", or the force pattern in your own words.',
+            "`kos mode NORMAL` gives it back, or force it with --model big.",
+        ),
         ("telescope.project is a note", "telescope.project is a note"),
         ("", ""),
     ],

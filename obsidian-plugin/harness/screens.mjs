@@ -115,6 +115,17 @@ const STATES = [
     await p.page.evaluate(() => window.host.openSettings());
     await p.page.waitForSelector(".setting-item");
   }],
+  ["gaming", async ({ p }) => {
+    await p.openPanel();
+    await p.page.click(".kos-mode");
+    await p.page.waitForSelector('.kos-mode[aria-checked="true"]');
+    await p.run("orient");
+    await p.done();
+    await p.page.click(".kos-mode");
+    await p.page.waitForSelector('.kos-mode[aria-checked="false"]');
+    await p.page.click(".kos-mode");
+    await p.page.waitForSelector('.kos-mode[aria-checked="true"]');
+  }],
   // The last one: the double does not come back.
   ["from the notes alone", async ({ w, p }) => {
     await w.double.stop("SIGKILL");

@@ -245,9 +245,10 @@ export class AnswerView extends ItemView implements HoverParent {
 		parts.mode.empty();
 		if (!mode) return;
 		const gaming = mode === "GAMING";
-		const attr = { role: "switch", "aria-checked": String(gaming), "aria-label": "Gaming mode: keep the graphics card free" };
-		const button = parts.mode.createEl("button", { cls: "kos-mode", text: gaming ? "Gaming" : "Models", attr });
-		button.addEventListener("click", () => this.panel.act("mode", null));
+		const name = gaming ? "Gaming mode: the graphics card is kept free" : "Gaming mode: keep the graphics card free";
+		const button = iconButton(parts.mode, "kos-mode", "gamepad-2", name, () => this.panel.act("mode", null));
+		button.setAttribute("role", "switch");
+		button.setAttribute("aria-checked", String(gaming));
 	}
 
 	private drawNotices(parts: Parts, record: RunRecord): void {
