@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from inference.plan import NodePlan, Plan
     from inference.profile import EmbeddingModel, NodeConfig, Profile
     from inference.seat import Seat
+    from server.client import Service
 
 # The first Ollama without a known way for others to read memory of the machine it runs on (CVE-2026-7482).
 OLLAMA_AT_LEAST = (0, 17, 1)
@@ -381,8 +382,21 @@ def _service(config: Config, status: dict[str, Any], cache_told: bool) -> Checks
     if cache["live"] != cache["name"] and not cache_told:
         fix = f"{cache['name']} is away ({cache['last_error']}); it is asked again every few seconds."
         yield Check("service", "warning", found, fix)
+    elif other := _other(config, service):
+        fix = (
+            "What is said of models and the rest here need not hold for it. Give the doctor the same, or start it anew."
+        )
+        yield Check("service", "warning", f"{found}; it was started with another {', another '.join(other)}", fix)
     else:
         yield Check("service", "ok", found)
+
+
+def _other(config: Config, service: "Service") -> list[str]:
+    """The options for which a service works with another value than is looked at here."""
+    from server.config import marks
+
+    mine = marks(config)
+    return [name for name, mark in service.settings.items() if mine.get(name, mark) != mark]
 
 
 def _decisions(config: Config, status: Status) -> Checks:

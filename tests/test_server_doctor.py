@@ -349,6 +349,15 @@ def test_a_node_that_is_away(config: Config) -> None:
     assert "ollama serve" in check.fix
 
 
+def test_a_service_with_other_settings_is_told_from_what_is_looked_at_here(tmp_path: Path) -> None:
+    person = Person(tmp_path)
+    with person.serving("--profile", "cpu"):
+        told = person.run("doctor").out
+        assert "it was started with another profile\n" in told
+        same = person.run("doctor", env={"KOS_PROFILE": "cpu"}).out
+        assert "was started with another" not in same
+
+
 def test_a_node_that_the_service_leaves_alone(tmp_path: Path) -> None:
     write(tmp_path / "vault", NOTES)
     url = f"http://127.0.0.1:{closed_port()}"
