@@ -4,27 +4,19 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from textwrap import dedent
 
+from commands.excerpt import Excerpt, Question, excerpt, short, without_id
 from commands.health import KINDS, Finding, counted, prerequisites
 from commands.survey import FINISHED, Project, Survey, cite, heading_at, is_template, status, unwell
 from context.assemble import Context, Passage
 from context.calendar import iso_date
 from context.kinds import PROJECT, SYSTEM, Kind
-from context.names import fold
+from context.names import base_of, fold
 from context.note import Note
 from context.vault import Snapshot
 
 # Lines of one section at most; a briefing is read in a minute.
 _LINES = 8
-# A quote, in characters and in lines; a rest of fewer characters is too little to begin a line with.
-_QUOTE, _QUOTE_LINES, _REST = 240, 6, 24
-_FENCE = re.compile(r"[ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)?(`{3,}|~{3,})[ \t]*(\w*)")
-_HEADING = re.compile(r" {0,3}#{1,6}(?:[ \t]|$)")
-_RULE, _BASE = re.compile(r"\s*(?:-[ \t]*){3,}"), re.compile(r"\s*!\[\[[^\[\]]+\.base(?:[#|][^\[\]]*)?\]\]\s*")
-# The languages of code blocks that ask for notes: of Bases, Dataview, Tasks and Obsidian's own search.
-_QUERIES = frozenset({"base", "dataview", "dataviewjs", "tasks", "query"})
-_BLOCK_ID = re.compile(r"\s+\^[A-Za-z0-9-]+$")
 # Properties that say what holds a project up: `blocked-by`, `blocker`; not `blocks`, which it holds up itself.
 _BLOCKER = re.compile(r"block(?:ed|er)", re.IGNORECASE)
 _OUT_OF_SCOPE = "No note of the vault fits the scope of this request."
@@ -42,6 +34,7 @@ class Matter:
         context: the passages picked.
         findings: faults found, for an answer about the vault's health.
         text: the text of a note in scope, "" when it changed meanwhile.
+        words: what was asked, and the selection.
     """
 
     snapshot: Snapshot
@@ -50,6 +43,7 @@ class Matter:
     context: Context
     findings: Sequence[Finding]
     text: Callable[[str], str]
+    words: str = ""
 
 
 def briefing(matter: Matter) -> str:
@@ -117,19 +111,40 @@ def skeleton(matter: Matter) -> str:
 
 
 def findings(matter: Matter) -> str:
-    """The passages that fit, quoted and cited."""
+    """The passages that fit: of each the lines that fit best, quoted and cited."""
     passages = matter.context.passages
     if not passages:
         return _OUT_OF_SCOPE if _out_of_scope(matter) else "The vault holds nothing that fits these words."
     lines = []
+    question = Question.of(matter.words)
     # Scores compare within a lane only: what the words found comes first, then what was gathered for other reasons.
     for passage in sorted(passages, key=lambda one: (one.lane != "search", -one.score))[:_LINES]:
         note = matter.snapshot.notes.get(passage.path)
-        quote = _quote(passage, note.body if note else 0)
-        if note is not None and quote:
-            lines.append(f"- {_cite(matter, note, passage.heading)}")
-            lines += [f"  > {line}".rstrip() for line in quote]
+        found = _excerpt(passage, note, question) if note is not None else None
+        if note is not None and found is not None:
+            lines.append(f"- {_cite(matter, note, _heading(passage, note, found))}")
+            lines += [f"  > {line}".rstrip() for line in found.lines]
+    if not lines:
+        return "The vault holds nothing that fits these words."
     return "This is what the vault holds on it:\n\n" + "\n".join(lines)
+
+
+def _excerpt(passage: Passage, note: Note, question: Question) -> Excerpt | None:
+    # Offsets only mean something in the text they were read from.
+    known = note.headings if note.digest == passage.digest else ()
+    return excerpt(
+        passage.text,
+        question,
+        body=min(max(0, note.body - passage.start), len(passage.text)),
+        headings=[(heading.start - passage.start, heading.level) for heading in known],
+        name=" ".join((base_of(note.path), *note.aliases)),
+    )
+
+
+def _heading(passage: Passage, note: Note, found: Excerpt) -> str:
+    """The heading that an excerpt stands under; "" when that is the note's own name, or the note changed meanwhile."""
+    heading = heading_at(note, passage.start + found.start) if note.digest == passage.digest else ""
+    return "" if fold(heading) == fold(base_of(note.path)) else heading
 
 
 def health(matter: Matter) -> str:
@@ -214,7 +229,7 @@ def _log_lines(note: Note, text: str) -> Iterable[tuple[str, str]]:
             or plain.startswith("[")
         )
         if not skip and "::" not in plain and len(plain) > 12:
-            yield heading_at(note, at), _short(_BLOCK_ID.sub("", plain))
+            yield heading_at(note, at), short(without_id(plain))
         at += len(line)
 
 
@@ -227,7 +242,7 @@ def _project(matter: Matter, project: Project) -> str:
     if project.next is None:
         return f"{line}: no open task"
     heading = heading_at(project.note, project.next.start)
-    return f"{line}. Next: {_short(project.next.text.strip())} ({_cite(matter, project.note, heading)})"
+    return f"{line}. Next: {short(project.next.text.strip())} ({_cite(matter, project.note, heading)})"
 
 
 def _blocked(matter: Matter, project: Project) -> str:
@@ -239,7 +254,7 @@ def _blocked(matter: Matter, project: Project) -> str:
                 break
         else:
             heading = ""
-    return f"- {_cite(matter, project.note, heading)} is {project.status}" + (f": {_short(reason)}" if reason else "")
+    return f"- {_cite(matter, project.note, heading)} is {project.status}" + (f": {short(reason)}" if reason else "")
 
 
 def _blocker(note: Note) -> str:
@@ -259,7 +274,7 @@ def _due(matter: Matter, *, overdue: bool) -> Iterator[str]:
             day = due.day.isoformat()
             when = f"overdue since {day}" if due.overdue else "today" if due.day == matter.survey.today else day
             place = _cite(matter, due.note, heading_at(due.note, due.task.start))
-            yield f"- {when}: {_short(due.task.text.strip())} ({place})"
+            yield f"- {when}: {short(due.task.text.strip())} ({place})"
 
 
 def _systems(matter: Matter, *, only_unwell: bool = False) -> list[str]:
@@ -310,52 +325,3 @@ def _cite(matter: Matter, note: Note, heading: str = "") -> str:
 def _link(matter: Matter, finding: Finding) -> str:
     note = matter.snapshot.notes.get(finding.path)
     return f"{_cite(matter, note)}: " if note is not None else ""
-
-
-def _quote(passage: Passage, body: int) -> list[str]:
-    """The first lines of a passage, without properties, headings and queries; none when nothing else is in it."""
-    shown: list[str] = []
-    left, room, parted = _QUOTE, _QUOTE_LINES, False
-    for line in _said(passage.text[max(0, body - passage.start) :]):
-        if not line:
-            parted = bool(shown)
-            continue
-        if not room or left < min(_REST, len(line)):
-            shown[-1] += " …"
-            break
-        cut = _short(line, left)
-        shown += [*[""] * parted, cut]
-        if cut != line:
-            break
-        left, room, parted = left - len(line), room - 1, False
-    return dedent("\n".join(shown)).splitlines()
-
-
-def _said(text: str) -> Iterator[str]:
-    """The lines of a Markdown text but for headings, rules and queries; other code is indented. "" parts blocks."""
-    fence = query = ""
-    for line in text.splitlines():
-        mark = _FENCE.match(line)
-        if fence:
-            if mark and mark[1].startswith(fence) and not mark[2]:
-                fence = ""
-                yield ""
-            elif not query:
-                yield f"    {line.rstrip()}"
-        elif mark:
-            fence, query = mark[1], mark[2].lower() if mark[2].lower() in _QUERIES else ""
-            yield ""
-        elif _HEADING.match(line) or _RULE.fullmatch(line) or _BASE.fullmatch(line):
-            yield ""
-        else:
-            yield _BLOCK_ID.sub("", line.rstrip())
-
-
-def _short(text: str, most: int = _QUOTE) -> str:
-    """A line of at most so many characters, cut at a word and never inside a wikilink."""
-    if len(text) <= most:
-        return text
-    cut = text[:most].rsplit(" ", 1)[0]
-    if cut.count("[[") > cut.count("]]"):
-        cut = cut[: cut.rfind("[[")]
-    return cut.rstrip(" ,;:(") + " …"

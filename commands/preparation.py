@@ -74,7 +74,7 @@ def prepare(house: House, asked: Asked, decision: Decision | None, counter: Coun
     whole = messages(*head, selected.context.passages)
     return Ready(
         selected,
-        replace(matter, context=selected.context),
+        replace(matter, context=selected.context, words=wanted.text),
         messages=whole,
         bare=bare,
         tokens=tokens_of(whole, counter),

@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 from context.names import fold
@@ -85,6 +86,11 @@ def asked(text: str) -> Asked:
     return Asked(terms, tuple(pairs))
 
 
+def stems(text: str) -> frozenset[str]:
+    """All words of a text as `asked` has them, stemmed: to see which of a question's words it holds."""
+    return frozenset(_stem(term) for word in _WORD.findall(fold(text)) for term in _terms(word))
+
+
 def stem(word: str) -> str:
     """A folded word without the endings that English adds to it: enough to see "hives" and "hive" as one."""
     for ending, instead in (("ies", "y"), ("sses", "ss"), ("ings", ""), ("ing", ""), ("ed", ""), ("s", "")):
@@ -92,6 +98,9 @@ def stem(word: str) -> str:
             word = word.removesuffix(ending) + instead
             break
     return word[:-1] if word.endswith("e") and len(word) > _STEM else word
+
+
+_stem = lru_cache(maxsize=16384)(stem)
 
 
 def _folded(text: str) -> Iterator[tuple[str, bool]]:

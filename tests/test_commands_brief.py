@@ -6,6 +6,7 @@ and read the difference.
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from commands import health
-from commands.brief import ANSWERS, Matter, _short, facts
+from commands.brief import ANSWERS, Matter, facts
+from commands.excerpt import short as shorten
 from commands.gate import Gate
 from commands.select import Selection, build
 from context.assemble import BYTES4
@@ -51,7 +53,7 @@ def matter(vault: Vault, text: str = "", *, within: Any = None, now: str = "2025
     def read(path: str) -> str:
         return (ready.read(path) or (None, ""))[1]
 
-    return Matter(ready.snapshot, ready.notes, ready.survey, chosen.context, found, read)
+    return Matter(ready.snapshot, ready.notes, ready.survey, chosen.context, found, read, text)
 
 
 def sections(answer: str) -> dict[str, list[str]]:
@@ -151,23 +153,122 @@ ls plums
 """
     files = {"Plums.md": text.format("a long line " * 40), "Query.md": "# Plums\n```base\nviews: []\n```\n"}
     answer = ANSWERS["findings"](matter(open_vault(tmp_path, files), "plums"))
-    assert answer.splitlines()[2:-1] == [
+    assert answer.splitlines()[2:] == [
         "- [[Plums]]",
         "  > How to keep plums.",
         "  > - wash them",
         "  >   - in cold water",
         "  > - dry them",
         "  >",
-        "  >     ls plums",
+        "  > ## Shelf",
         "  >",
-    ]
-    last = answer.splitlines()[-1]
+        "  >     ls plums …",
+    ], "what is a query alone says nothing"
+    long = {"Long.md": "# Figs\n" + "a long line " * 40}
+    last = ANSWERS["findings"](matter(open_vault(tmp_path / "1", long), "figs")).splitlines()[-1]
     assert last.startswith("  > a long line a long line")
-    assert last.endswith("line a …")
-    assert "Query" not in answer, "what is a query alone says nothing"
+    assert re.search(r" (?:a|long|line) …$", last), "cut at a word"
+    assert 220 < len(last) < 250
     short = {"List.md": "# Pears\n" + "".join(f"- pear {n}\n" for n in range(9))}
     answer = ANSWERS["findings"](matter(open_vault(tmp_path / "2", short), "pears"))
     assert answer.splitlines()[3:] == [*(f"  > - pear {n}" for n in range(5)), "  > - pear 5 …"]
+
+
+ROUTER = """---
+type: hardware
+vendor: AVM
+---
+# Router
+The box in the hallway, behind the coats. It came from the provider when we moved in, and nobody has touched it since.
+
+Login: user admin on the usual page, the password is in the safe.
+Reset: hold the button at the back for ten seconds until all lamps are on.
+Ports: one WAN, four LAN with a gigabit each, two USB for printers.
+
+- Placed in the hallway since 2021
+- Firmware of last spring, updates by itself at night
+
+Reboot script:
+```sh
+ssh admin@router reboot
+```
+
+Warranty ends on 2027-03-31, the bill is in the blue folder.
+"""
+INSURANCE = """# Insurance
+All the policies of the family, as of this year.
+
+| Company | What | Number | Renews |
+|---|---|---|---|
+| Allianz | household contents, glass too | 4711-22 | 2026-01-01 |
+| HUK | liability of all four of us | 815-99 | 2026-02-01 |
+| Debeka | Felix's teeth, and the braces | 77-12 | 2026-02-15 |
+| R+V | legal, without rent | 100-200-3 | 2026-04-01 |
+| ADAC | breakdown and trips abroad | 55501 | 2026-05-01 |
+| Barmer | health of all of us | 9 | never |
+"""
+PAPERS = """# Papers
+My identity card was issued in the town hall on the third of May and it is good for ten years from then on, which means
+that I need a new one before the summer of that year comes, with a photo that is not older than half a year. My passport
+has the number C01X00T47 and lies in the upper drawer. The driving licence is from 2003 and has no end.
+"""
+FACTS = {
+    "Router.md": ROUTER,
+    "Insurance.md": INSURANCE,
+    "Papers.md": PAPERS,
+    "Papers in one line.md": PAPERS.replace("\n", " ").removeprefix("# Papers "),
+    "Piano.md": "---\nteacher: Mr Brandt\nday: Thursday\n---\n",
+    "台所.md": "# 台所\n" + "今日も雨が降っていて、特に何も起こらなかった。\n" * 20 + "味噌は冷蔵庫の奥にある。\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("question", "note", "fact"),
+    [
+        ("Which ports does the router have?", "Router", "Ports: one WAN, four LAN with a gigabit each"),
+        ("What is the reboot script of the router?", "Router", "Reboot script:\n  >\n  >     ssh admin@router reboot"),
+        ("When does the router's warranty end?", "Router", "Warranty ends on 2027-03-31"),
+        ("Who is the vendor of the router?", "Router", "vendor: AVM"),
+        ("When does my insurance at ADAC renew?", "Insurance", "| ADAC | breakdown and trips abroad | 55501 | 2026-05-01 |"),
+        ("When does my insurance at ADAC renew?", "Insurance", "| Company | What | Number | Renews |\n  > |---|---|---|---|"),
+        ("What is the number of my passport?", "Papers", "has the number C01X00T47"),
+        ("What is the number of my passport?", "Papers in one line", "has the number C01X00T47"),
+        ("Who is the piano teacher?", "Piano", "  > teacher: Mr Brandt"),
+        ("味噌はどこ", "台所", "味噌は冷蔵庫の奥にある。"),
+    ],
+)  # fmt: skip
+def test_the_fact_that_is_asked_for_is_quoted(tmp_path: Path, question: str, note: str, fact: str) -> None:
+    answer = ANSWERS["findings"](matter(open_vault(tmp_path, {f"{note}.md": FACTS[f"{note}.md"]}), question))
+    assert fact in answer
+
+
+def test_an_excerpt_is_cited_by_the_heading_it_stands_under(tmp_path: Path) -> None:
+    text = "# Start\n## Due soon\n- the tax\n## Standing rules\n1. No more than three projects are active.\n"
+    answer = ANSWERS["findings"](matter(open_vault(tmp_path, {"Home.md": text}), "What projects are active?"))
+    assert answer.splitlines()[2:] == [
+        "- [[Home#Standing rules]]",
+        "  > 1. No more than three projects are active.",
+    ]
+
+
+def test_a_note_that_changed_meanwhile_is_cited_without_a_heading(tmp_path: Path) -> None:
+    vault = open_vault(tmp_path, {"Home.md": "# Start\n## Rules\nThree projects are active.\n"})
+    known = matter(vault, "active projects")
+    write(tmp_path, {"Home.md": "# Old\n## Moved\n"})
+    vault.refresh()
+    answer = ANSWERS["findings"](replace(known, snapshot=vault.snapshot))
+    assert answer.splitlines()[2:] == ["- [[Home]]", "  > Three projects are active."]
+
+
+def test_what_says_nothing_is_no_answer(tmp_path: Path) -> None:
+    answer = ANSWERS["findings"](matter(open_vault(tmp_path, {"Figs.md": ""}), "figs"))
+    assert answer == "The vault holds nothing that fits these words."
+
+
+def test_the_answer_of_a_run_quotes_what_was_asked_for(tmp_path: Path) -> None:
+    of = house(open_vault(tmp_path, FACTS), Nodes([[NodeUnavailable("away")]]))
+    answer = done(ran(of, "ask", text="When does the router's warranty end?"))["answer"]
+    assert "Warranty ends on 2027-03-31" in answer
 
 
 @pytest.mark.parametrize("kind", FALLBACKS)
@@ -321,7 +422,7 @@ def test_sections_are_read_in_a_minute(tmp_path: Path) -> None:
 
 @given(st.text(st.sampled_from("ab [[]]|"), max_size=600))
 def test_a_line_is_cut_at_a_word_and_never_inside_a_link(text: str) -> None:
-    short = _short(text)
+    short = shorten(text)
     if len(text) <= 240:
         assert short == text
         return
