@@ -140,6 +140,8 @@ class Watch:
                     "the vault could not be read again; the next change tries anew"
                 )
                 continue
+            if changed and not told and not broken:
+                self._lost.set()  # no event told of it: a folder may be watched no more, so all are watched anew
             if changed:
                 self._told(changed)
                 self._tidy()

@@ -1,6 +1,7 @@
 """While it is watched, a vault is what the disk is: after saves of every kind, after storms, and when events are lost."""
 
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -112,6 +113,27 @@ def test_what_no_event_tells_is_found_by_looking(vault: Vault, monkeypatch: pyte
     (vault.root / "B.md").write_text("pomegranate")
     until(lambda: found(vault, "pomegranate") == ["B.md"])
     watch.stop()
+
+
+def test_a_folder_that_is_watched_no_more_is_watched_again_once_a_look_finds_what_no_event_told(vault: Vault) -> None:
+    watch = Watch(vault, rescan_seconds=1.0)
+    try:
+        until(lambda: not watch._dirty.is_set())
+        assert watch._observer is not None
+        emitters = list(watch._observer.emitters)
+        watch._observer.unschedule_all()
+        for emitter in emitters:
+            emitter.join(5)
+        time.sleep(1.5)  # a look in vain: what was told before is through
+        (vault.root / "deep/C.md").write_text("found by looking")
+        until(lambda: "looking" in text_of(vault, "deep/C.md"))
+        until(lambda: watch._observer is not None and watch._observer.emitters)
+        watch._rescan = 600
+        for number in range(3):  # the first may still be found by a look that had begun
+            (vault.root / "deep/C.md").write_text(f"told by an event {number}")
+            until(lambda told=f"event {number}": told in text_of(vault, "deep/C.md"))
+    finally:
+        watch.stop()
 
 
 def test_a_fault_while_reading_does_not_end_the_watch(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
