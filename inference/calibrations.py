@@ -1,13 +1,13 @@
 """Keeps what is learned of each model's tokens, in one small file of the state folder."""
 
 import json
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from inference.kept import put
 from inference.tokens import KEPT, Calibration, Observation, Rates, Size
 
 FILE = "tokens.json"
@@ -49,7 +49,7 @@ def _key(node: str, model: str) -> str:
 
 
 def _write(file: Path, known: Mapping[str, Calibration]) -> None:
-    """Put all of it in the place of what was there, in one step; nobody but its owner reads it."""
+    """Keep all of it."""
     models = {
         key: {
             "rates": [one.rates.ascii, one.rates.other],
@@ -57,16 +57,7 @@ def _write(file: Path, known: Mapping[str, Calibration]) -> None:
         }
         for key, one in known.items()
     }
-    made = file.with_name(f"{file.name}.{os.getpid()}.new")
-    try:
-        handle = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "w", encoding="utf-8") as opened:
-            opened.write(json.dumps({"schema": _SCHEMA, "models": models}, separators=(",", ":")))
-        made.replace(file)
-    except OSError:
-        with suppress(OSError):
-            made.unlink()
-        raise
+    put(file, json.dumps({"schema": _SCHEMA, "models": models}, separators=(",", ":")))
 
 
 def _numbers(size: Size) -> tuple[int, int, int]:

@@ -2,13 +2,13 @@
 
 import asyncio
 import json
-import os
 from collections.abc import Awaitable, Callable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from inference.kept import put
 from inference.node import InferenceError
 from inference.profile import NodeConfig
 
@@ -224,7 +224,8 @@ class _Gaming:
         known = self.urls()
         self._urls = known | urls if gaming else known - urls
         if self._file is not None:
-            _write(self._file, self._urls)
+            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            put(self._file, json.dumps({"gaming": sorted(self._urls)}))
             self._stamp = _stamp(self._file)
 
 
@@ -241,19 +242,3 @@ def _read(file: Path) -> frozenset[str]:
         return frozenset(map(str, json.loads(file.read_bytes())["gaming"]))
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return frozenset()
-
-
-def _write(file: Path, urls: AbstractSet[str]) -> None:
-    """Put them in the place of what was there, in one step.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    made = file.with_name(f"{file.name}.{os.getpid()}.new")
-    made.touch(0o600)
-    try:
-        made.write_text(json.dumps({"gaming": sorted(urls)}), "utf-8")
-        made.replace(file)
-    finally:
-        made.unlink(missing_ok=True)
