@@ -69,7 +69,13 @@ class Row(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Entry(Struct, frozen=True, gc=False):
-    """All that the index keeps of a note: its row, and what full-text search finds of it."""
+    """All that the index keeps of a note: its row, and what full-text search finds of it.
+
+    Attributes:
+        row: of the note.
+        chunks: none when its words could not be taken. Such a note is not kept, so that it counts as not seen: a row
+            without its words would pass for whole once the file has the bytes of the row again.
+    """
 
     row: Row
     chunks: Sequence[Chunk]
@@ -365,7 +371,8 @@ class Index:
         return dropped
 
     def _add(self, batch: Sequence[Entry], *, whole_vault: bool = False) -> list[int]:
-        """Add notes, and give their numbers."""
+        """Add the notes whose words are known, and give their numbers."""
+        batch = [entry for entry in batch if entry.chunks]
         numbered = list(self._numbered(entry.chunks for entry in batch))
         coming = {(one.row.note.path, one.row.note.digest): its for one, its in zip(batch, numbered, strict=True)}
         are_there = bool(coming) and coming == self._expected

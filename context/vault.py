@@ -259,6 +259,8 @@ class Vault:
         self._started: Workers | None = None  # before it is known what there is for them to read
         # Notes read so soon after they were written that a later write may have left them the same time stamp.
         self._racy: set[str] = set()
+        # Notes whose files had other bytes when their words were to be taken: they are read again at the next look.
+        self._uncut: set[str] = set()
         with _no_collection():
             settings = load_settings(self.root, self.options.settings_folder)
             self._listing = walk(
@@ -384,6 +386,7 @@ class Vault:
                 stale[path] = size
         # A time stamp may be that of the write before, or a copied one: what an event names is read in any case.
         doubtful = self._racy if paths is None else paths
+        stale |= {path: there[path][1] for path in self._uncut & there.keys()}
         stale |= {path: there[path][1] for path in doubtful if self._is_other(path, stale, notes)}
         gone = (before.notes.keys() if paths is None else before.notes.keys() & paths) - there.keys()
         for path in (*stale, *gone):
@@ -433,10 +436,11 @@ class Vault:
                 )
                 self._filling.start()
             elif self.index.fresh:
-                self.index.fill(_entries(workers, notes.values(), after), self._listing.digest)
+                self.index.fill(self._entries(workers, notes.values(), after), self._listing.digest)
             elif stale or gone or not same_files:
                 kept = {path: _row(notes[path], after) for path in (*moved, *(note.path for note in touched))}
-                self.index.write(_entries(workers, changed, after), gone, kept.values(), files=self._listing.digest)
+                entries = self._entries(workers, changed, after)
+                self.index.write(entries, gone, kept.values(), files=self._listing.digest)
             self.snapshot = after
         return len(changed) + len(gone)
 
@@ -451,7 +455,7 @@ class Vault:
             for note in batch:
                 known = before.notes.get(note.path)
                 same = known is not None and structs.replace(known, mtime_ns=note.mtime_ns, size=note.size) == note
-                yield note, same
+                yield note, same and note.path not in self._uncut
 
     def _new_names(self, before: Snapshot) -> Names | None:
         """The names of all files when so many came or went that all links are followed anew."""
@@ -471,13 +475,20 @@ class Vault:
         again = [notes[path] for path in affected if path in notes]
         return names, graphs.update(before.graph, [*again, *changed], names, gone=went)
 
+    def _entries(self, workers: Workers, notes: Iterable[Note], snapshot: Snapshot) -> Iterator[list[Entry]]:
+        """What the index keeps of these notes, batch by batch."""
+        for batch in workers.chunked(_batches((note, note.size) for note in notes)):
+            uncut = {one.note.path for one in batch if not one.chunks}
+            self._uncut = (self._uncut | uncut) - {one.note.path for one in batch if one.chunks}
+            yield [Entry(_row(one.note, snapshot), one.chunks) for one in batch]
+
     def _fill(self, stack: ExitStack, workers: Workers, snapshot: Snapshot) -> None:
         """Write a whole vault into the index; a disk that is full is done without."""
         notes, files = snapshot.notes.values(), self._listing.digest
         with stack, _no_collection():
             for _ in range(3):
                 try:
-                    self.index.fill(_entries(workers, notes, snapshot), files)
+                    self.index.fill(self._entries(workers, notes, snapshot), files)
                 except sqlite3.DatabaseError as error:
                     self.index.rebuild(error)
                 else:
@@ -626,12 +637,6 @@ def _no_collection() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
-
-
-def _entries(workers: Workers, notes: Iterable[Note], snapshot: Snapshot) -> Iterator[list[Entry]]:
-    """What the index keeps of these notes, batch by batch."""
-    for batch in workers.chunked(_batches((note, note.size) for note in notes)):
-        yield [Entry(_row(one.note, snapshot), one.chunks) for one in batch]
 
 
 def _row(note: Note, snapshot: Snapshot) -> Row:

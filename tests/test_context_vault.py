@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from context.index import Index
+from context.note import Note
+from context.reader import Reader
 from context.vault import NoteGoneError, Vault, VaultError, VaultOptions
 from context.words import asked
 from tests.vaults import open_vault, write
@@ -101,6 +103,8 @@ def test_an_unreadable_note_is_flagged(tmp_path: Path) -> None:
 import os
 from pathlib import Path
 from context.index import Index
+from context.note import Note
+from context.reader import Reader
 from context.vault import Vault
 if os.geteuid() == 0:
     os.setgroups([]); os.setgid(65534); os.setuid(65534)
@@ -193,6 +197,43 @@ def test_a_touched_file_with_the_same_bytes_has_not_changed(tmp_path: Path) -> N
     assert vault.refresh() == 0
     assert not vault.snapshot.changed_at
     assert vault.snapshot.notes["A.md"].mtime_ns == 1
+
+
+def replaced_while_cut(monkeypatch: pytest.MonkeyPatch, path: Path, text: str) -> None:
+    """Give a file other words after it was parsed and before its words are taken, once."""
+    texts = [text]
+    read = Reader.text
+
+    def late(reader: Reader, note: Note) -> str | None:
+        if texts and note.path == path.name:
+            path.write_text(texts.pop())
+        return read(reader, note)
+
+    monkeypatch.setattr(Reader, "text", late)
+
+
+@pytest.mark.parametrize("is_new", [True, False], ids=["a new index", "a change"])
+@pytest.mark.parametrize("told", [["A.md"], ["B.md"], None], ids=["told", "told of another", "a look"])
+@pytest.mark.parametrize("reopened", [True, False], ids=["reopened", "open"])
+def test_a_note_that_had_other_words_while_its_own_were_taken_is_found_by_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_new: bool, told: list[str] | None, reopened: bool
+) -> None:
+    root = write(tmp_path / "v", {"A.md": "apple", "B.md": "b [[A]]"})
+    if not is_new:
+        Vault(root, Index(tmp_path / "i.sqlite")).close()
+        write(root, {"A.md": "peach"})
+    words = (root / "A.md").read_text()
+    replaced_while_cut(monkeypatch, root / "A.md", "grapes")
+    vault = Vault(root, Index(tmp_path / "i.sqlite"))
+    write(root, {"A.md": words})
+    if reopened:
+        vault.close()
+        vault = Vault(root, Index(tmp_path / "i.sqlite"))
+    assert vault.refresh(told) == (0 if reopened else 1), "its words are new, though its bytes are not"
+    assert [hit.path for hit in vault.search(asked(words), 5)] == ["A.md"]
+    assert not vault.search(asked("grapes"), 5)
+    assert vault.refresh() == 0
+    vault.close()
 
 
 def test_new_names_resolve_old_links(tmp_path: Path) -> None:
