@@ -225,7 +225,7 @@ def _view(settings: Mapping[str, Any], common: Candidates, formulas: Formulas, b
                 continue
             for one in (before, verdict):
                 if isinstance(one, UnsupportedError):
-                    raise one
+                    raise _named(one, row) from one
             rows.append(row)
         rows.sort(key=lambda row: (collate.order(base_of(row.path)), row.path))
         rows = _sorted(rows, settings, formulas)
@@ -237,6 +237,11 @@ def _view(settings: Mapping[str, Any], common: Candidates, formulas: Formulas, b
         return View(name, layout, (), (), str(error))
     members = [path for _, paths in groups for path in paths] if groups else [row.path for row in rows]
     return View(name, layout, tuple(members), groups)
+
+
+def _named(error: UnsupportedError, row: Row) -> UnsupportedError:
+    """The same, with the file of which it could not be told: its value may be the only one of its kind."""
+    return UnsupportedError(f"{error} (first in {row.path})")
 
 
 def _sorted(rows: list[Row], settings: Mapping[str, Any], formulas: Formulas) -> list[Row]:
@@ -264,6 +269,8 @@ def _ordered(rows: Iterable[Row], value_of: Evaluate, *, down: bool) -> list[tup
             value = value_of(row)
         except FormulaError:
             value = None
+        except UnsupportedError as error:
+            raise _named(error, row) from error
         (empty if is_nothing(value) else filled).append((row, value))
     filled.sort(key=lambda pair: sort_key(pair[1]), reverse=down)
     return filled + empty

@@ -20,7 +20,7 @@ from context.note import Note
 from context.words import Asked
 
 # Raised when the tables or what is parsed into them change: an older index is then rebuilt.
-SCHEMA = 5
+SCHEMA = 6
 
 _TABLES = """
 CREATE TABLE note(id INTEGER PRIMARY KEY AUTOINCREMENT, path TEXT NOT NULL UNIQUE, row BLOB NOT NULL,

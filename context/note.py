@@ -16,7 +16,7 @@ from context.inline import Field, Item
 from context.names import base_of
 from context.private import is_marked, says_private
 from context.queries import QueryBlock, find
-from context.scan import Block, Heading, Link, Task, scan, wikilinks
+from context.scan import Block, Heading, Link, Scanned, Task, scan, wikilinks
 
 __all__ = [
     "Block",
@@ -257,7 +257,7 @@ def parse_text(path: str, data: bytes, mtime_ns: int, *, private_tags: frozenset
     body, private = 0, False
     front, parts = _NO_FRONT, Parts()
     if path.endswith(".canvas"):
-        links, problem = _canvas(text)
+        links, private, problem = _canvas(text, private_tags)
         parts = Parts(links=links)
         flags += [problem] if problem else []
     elif path.endswith(".base"):
@@ -273,8 +273,7 @@ def parse_text(path: str, data: bytes, mtime_ns: int, *, private_tags: frozenset
         front = Front(properties, tags, aliases)
         private = bool(read_front.problem) or fault.startswith(CUT_SHORT)
         private = private or says_private(properties, tags, private_tags)
-        private = private or any(says_private({one.name: one.value}, (), private_tags) for one in found.fields)
-        private = private or is_marked(text, 0, found.dead, private_tags)
+        private = private or _is_marked_private(text, found, private_tags)
         parts = Parts(
             found.headings,
             (*props, *found.links) if props else found.links,
@@ -319,17 +318,27 @@ def _texts(value: Any) -> list[str]:
     return [str(item) for item in items if isinstance(item, str | int | float) and not isinstance(item, bool)]
 
 
-def _canvas(text: str) -> tuple[tuple[Link, ...], str]:
-    """The links of a canvas (JSON Canvas 1.0): its file nodes, and the wikilinks in its text nodes."""
+def _is_marked_private(text: str, found: Scanned, private_tags: frozenset[str]) -> bool:
+    """Whether a Markdown text says by an inline field or a mark that it is private."""
+    fields = any(says_private({one.name: one.value}, (), private_tags) for one in found.fields)
+    return fields or is_marked(text, 0, found.dead, private_tags)
+
+
+def _canvas(text: str, private_tags: frozenset[str]) -> tuple[tuple[Link, ...], bool, str]:
+    """Of a canvas (JSON Canvas 1.0): its links, whether it says that it is private, and what is wrong with it.
+
+    Its links are its file nodes, and the wikilinks in its text nodes.
+    """
     if text.count("{") > _CANVAS_BRACES:
-        return (), "canvas: made by a program, with more nodes than are read"
+        return (), False, "canvas: made by a program, with more nodes than are read"
     try:
         nodes = json.loads(text.lstrip("\ufeff") or "{}").get("nodes", [])
         if not isinstance(nodes, list):
-            return (), "canvas: it holds no list of nodes"
+            return (), False, "canvas: it holds no list of nodes"
     except (ValueError, AttributeError, RecursionError):
-        return (), "canvas: not JSON"
+        return (), False, "canvas: not JSON"
     links: list[Link] = []
+    private = False
     for node in nodes[:_CANVAS_NODES]:
         if not isinstance(node, dict):
             continue
@@ -337,5 +346,8 @@ def _canvas(text: str) -> tuple[tuple[Link, ...], str]:
             sub = node.get("subpath")
             links.append(Link("canvas", node["file"], sub.lstrip("#") if isinstance(sub, str) else "", "", 0, 0))
         elif isinstance(node.get("text"), str):
-            links += (Link("canvas", one.target, one.sub, one.alias, 0, 0) for one in scan(node["text"]).links)
-    return tuple(links), ""
+            found = scan(node["text"])
+            links += (Link("canvas", one.target, one.sub, one.alias, 0, 0) for one in found.links)
+            private = private or says_private({}, found.tags, private_tags)
+            private = private or _is_marked_private(node["text"], found, private_tags)
+    return tuple(links), private, ""

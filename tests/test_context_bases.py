@@ -288,6 +288,21 @@ def test_a_view_that_cannot_be_evaluated_says_why(snapshot: Snapshot, source: An
     assert why in view.unsupported
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        {"filters": "price + 1 > 2"},
+        {"views": [{"type": "table", "filters": "price + 1 > 2"}]},
+        {"views": [{"type": "table", "sort": [{"property": "formula.f"}]}], "formulas": {"f": "price * 2"}},
+        {"views": [{"type": "table", "groupBy": {"property": "formula.f"}}], "formulas": {"f": "price * 2"}},
+    ],
+)
+def test_a_value_that_cannot_be_reckoned_with_is_named_by_its_file(tmp_path: Path, source: Any) -> None:
+    prices = {"A.md": "---\nprice: 3\n---\n", "in/B.md": "---\nprice: [1, 2]\n---\n", "C.md": "none"}
+    view = one(open_vault(tmp_path, prices).snapshot, source)
+    assert (view.members, view.unsupported) == ((), "arithmetic with a value of type list (first in in/B.md)")
+
+
 def test_a_byte_order_mark_and_a_document_start_are_no_part_of_the_base(snapshot: Snapshot) -> None:
     assert names(one(snapshot, '\ufeff---\nfilters: type == "person"\n')) == ["Ende"]
 

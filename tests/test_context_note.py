@@ -1,5 +1,6 @@
 """A note: bytes in, properties, links, tags, privacy and flags out; and into the index and back."""
 
+import json
 import time
 from typing import Any
 
@@ -168,6 +169,24 @@ def test_bytes_become_text_or_a_flag(data: bytes, text: str, fault: str) -> None
     found, said = decode(data)
     assert (found.lstrip("\ufeff"), bool(said)) == (text.lstrip("\ufeff"), bool(fault))
     assert said.startswith(fault)
+
+
+@pytest.mark.parametrize(
+    ("card", "private"),
+    [
+        *((text, True) for text in ("#private", "about (#private)", "private:: yes", "# Head\n#private/salary", "- [ ] x #Private")),
+        *((text, False) for text in ("`#private`", "[[Note#private]]", "private:: no", "#privately", "private")),
+    ],
+)  # fmt: skip
+def test_a_canvas_is_private_when_a_card_of_it_says_so(card: str, private: bool) -> None:
+    nodes = [{"type": "text", "text": "[[A]]"}, {"type": "text", "text": card}, {"type": "file", "file": "B.md"}]
+    found = note(json.dumps({"nodes": nodes}), "x.canvas")
+    assert found.private is private
+    assert {"A", "B.md"} <= {link.target for link in found.links}
+    assert (
+        not parse("x.canvas", json.dumps({"nodes": nodes}).encode(), private_tags=frozenset({"other"})).private
+        or "::" in card
+    )
 
 
 def test_a_canvas_too_deep_to_read_is_flagged() -> None:
