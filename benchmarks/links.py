@@ -26,7 +26,8 @@ from commands.survey import is_template  # noqa: E402
 from context.index import Index  # noqa: E402
 from context.note import Note  # noqa: E402
 from context.regions import live  # noqa: E402
-from context.vault import Snapshot, Vault  # noqa: E402
+from context.snapshot import Snapshot  # noqa: E402
+from context.vault import Vault  # noqa: E402
 
 # Notes looked at per vault and half, those whose digest is lowest: a run takes less than two minutes.
 MOST_NOTES = 600

@@ -13,7 +13,7 @@ from context.calendar import iso_date
 from context.kinds import PROJECT, SYSTEM, Kind
 from context.names import base_of, fold
 from context.note import Note
-from context.vault import Snapshot
+from context.snapshot import Snapshot
 
 # Lines of one section at most; a briefing is read in a minute.
 _LINES = 8

@@ -10,7 +10,7 @@ from markdown_it import MarkdownIt
 
 from context.assemble import Passage
 from context.names import base_of
-from context.vault import Snapshot
+from context.snapshot import Snapshot
 from context.words import words
 
 _NUMBER = re.compile(r"\d+(?:[.,:-]\d+)*")

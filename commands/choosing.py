@@ -10,7 +10,7 @@ from commands.messages import tokens_of
 from commands.preparation import Ready
 from commands.routing import ANSWER_TOKENS, Candidate, Choice, ChoiceError, question, read_choice, schema
 from commands.talk import Talk
-from context.vault import Snapshot
+from context.snapshot import Snapshot
 from inference.node import ContextTooLarge, InferenceError, Message
 
 # A model that chose what is not there is told so, once.

@@ -16,7 +16,8 @@ from context.names import Names, base_of, fold
 from context.note import Note
 from context.regions import live
 from context.scan import scan, wikilinks
-from context.vault import NoteGoneError, Snapshot, Vault
+from context.snapshot import Snapshot
+from context.vault import NoteGoneError, Vault
 from context.words import stem, words
 
 # The share of the notes with a name that must link it for us to do so. On three vaults this is right in at least 95 of

@@ -16,7 +16,8 @@ from context.kinds import DAILY, Kind, tagged_as, type_of
 from context.names import base_of, fold
 from context.note import Link, Note, Task, parse
 from context.scan import heading_paths, scan
-from context.vault import NoteGoneError, Snapshot, Vault
+from context.snapshot import Snapshot
+from context.vault import NoteGoneError, Vault
 from context.words import words as telling
 
 # Headings under which projects keep what happened, and what comes next.

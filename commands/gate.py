@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from context.names import base_of, fold
-from context.vault import Snapshot
+from context.snapshot import Snapshot
 
 # Longer than any real link, address or code span; what stays open beyond it is text. In characters.
 _LINK_CHARS = 500

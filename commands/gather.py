@@ -21,7 +21,8 @@ from context.names import base_of, fold
 from context.note import Note, unpacked_properties
 from context.passage import Piece, bytes4, pieces
 from context.search import asks_for_notes, search
-from context.vault import NoteGoneError, Snapshot, Vault
+from context.snapshot import Snapshot
+from context.vault import NoteGoneError, Vault
 from context.words import asked as asking
 from context.words import stem, words
 

@@ -12,7 +12,7 @@ from context.kinds import PROJECT
 from context.names import base_of
 from context.note import Note
 from context.query import dated
-from context.vault import Snapshot
+from context.snapshot import Snapshot
 
 # An active project without a dated trace for this long is stale.
 _STALE = timedelta(days=21)

@@ -7,7 +7,7 @@ from commands.order import days_begin
 from commands.request import Asked
 from context.assemble import Counter, Passage
 from context.calendar import WEEKDAYS
-from context.vault import Snapshot
+from context.snapshot import Snapshot
 from inference.node import Message
 
 # What a chat template adds around two messages, in tokens; generous for every template known.

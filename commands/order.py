@@ -14,7 +14,7 @@ from context.calendar import iso_date
 from context.kinds import DAILY, PROJECT, SYSTEM
 from context.names import base_of, fold
 from context.note import Note
-from context.vault import Snapshot
+from context.snapshot import Snapshot
 
 _MAP, _SYSTEM, _PROJECT, _OTHER, _OPEN, _TASK, _DAY = range(7)
 

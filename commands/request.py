@@ -9,7 +9,8 @@ from commands.gather import WAYS
 from commands.house import House, Settings
 from commands.templates import template_text
 from context.calendar import Calendar, CalendarError, calendar
-from context.vault import Snapshot, Vault
+from context.snapshot import Snapshot
+from context.vault import Vault
 from prompts import Prompt
 
 

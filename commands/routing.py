@@ -12,7 +12,8 @@ from context.kinds import PROJECT
 from context.names import base_of, fold
 from context.note import Note, Task
 from context.scan import scan
-from context.vault import Snapshot, Vault
+from context.snapshot import Snapshot
+from context.vault import Vault
 from context.words import asked
 
 # Chunks that are looked at for projects that fit the words.

@@ -16,7 +16,8 @@ from context.cache import Cache, digest
 from context.calendar import Calendar
 from context.note import Note
 from context.query import Scope, select
-from context.vault import NoteGoneError, Snapshot, Vault
+from context.snapshot import Snapshot
+from context.vault import NoteGoneError, Vault
 from context.words import words
 
 if TYPE_CHECKING:

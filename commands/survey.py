@@ -10,7 +10,7 @@ from context.kinds import DAILY, PROJECT, SYSTEM
 from context.names import base_of, fold
 from context.note import Note, Task
 from context.query import dated
-from context.vault import Snapshot
+from context.snapshot import Snapshot
 
 ACTIVE = frozenset({"active", "in progress", "in-progress", "doing", "started", "ongoing"})
 BLOCKED = frozenset({"blocked", "waiting", "on hold", "on-hold", "stuck"})

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 from context.calendar import moment
 from context.names import base_of, fold
 from context.obsidian import ObsidianSettings
-from context.vault import NoteGoneError, Snapshot, Vault
+from context.snapshot import Snapshot
+from context.vault import NoteGoneError, Vault
 
 # {{title}}, {{date}}, {{time:HH:mm}}, {{date+1d:YYYY-MM-DD}}, {{yesterday}}, {{tomorrow}}
 _BLANK = re.compile(

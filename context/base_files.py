@@ -9,8 +9,8 @@ from context.base_values import Date, File, Link, Tag, Values, equal
 from context.calendar import Calendar
 from context.names import base_of, fold, folder_of
 from context.note import Note
+from context.snapshot import Snapshot
 from context.unsupported import UnsupportedError
-from context.vault import Snapshot
 
 # A query that takes longer, of its own thread's time, is cut: the promise is 50 ms for 10,000 notes.
 _SECONDS = 1.0

@@ -16,8 +16,8 @@ from context.base_values import FormulaError, is_nothing, is_true, sort_key, tex
 from context.calendar import Calendar
 from context.frontmatter import read
 from context.names import base_of, fold
+from context.snapshot import Snapshot
 from context.unsupported import UnsupportedError
-from context.vault import Snapshot
 
 # A view without a name is shown by the name of its layout.
 _LAYOUTS = {"table": "Table", "cards": "Cards", "list": "List", "map": "Map"}

@@ -45,8 +45,8 @@ from context.dataview_values import (
     text,
     truthy,
 )
+from context.snapshot import Snapshot
 from context.unsupported import UnsupportedError
-from context.vault import Snapshot
 
 # What one query may cost, in evaluated parts of expressions: about a second.
 _MOST_STEPS = 2_000_000

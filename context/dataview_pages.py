@@ -12,8 +12,8 @@ from context.dataview_values import TAG, Link, Thing, Zone, heading, midnight, o
 from context.inline import Field, canonical
 from context.names import base_of, fold, folder_of
 from context.note import Note
+from context.snapshot import Snapshot
 from context.unsupported import UnsupportedError
-from context.vault import Snapshot
 
 _DAY = (re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})"), re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})"))
 # Dates of tasks as the Tasks plugin writes them, and the fields they fill (Dataview docs, "Field Shorthands").

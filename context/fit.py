@@ -10,7 +10,7 @@ from itertools import chain
 
 from context.maps import Member
 from context.names import base_of
-from context.vault import Snapshot
+from context.snapshot import Snapshot
 from context.words import stem, words
 
 # What a word says by where it stands: in the name of the member, in the headings above it, in the name of the map

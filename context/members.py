@@ -14,7 +14,7 @@ from context.maps import Member
 from context.names import fold
 from context.note import Note, QueryBlock
 from context.scan import Link, heading_paths
-from context.vault import Snapshot
+from context.snapshot import Snapshot
 
 # Properties by which a note says what it belongs to: kepano's `categories`, and what other vaults call the same.
 _BELONGS = frozenset(

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from context.dates import Span, spans
 from context.names import fold, folder_of
 from context.note import Note
-from context.vault import Snapshot
+from context.snapshot import Snapshot
 
 _LINK = re.compile(r"\[\[([^\[\]\n|#]{1,300})(?:[|#][^\[\]\n]{0,300})?\]\]")
 _TAG = re.compile(r"(?<![\w#&/])#([^\W\d][\w/-]*)")

@@ -11,7 +11,7 @@ from typing import Any
 from context.calendar import iso_date
 from context.names import base_of, fold, folder_of
 from context.note import Note
-from context.vault import Snapshot
+from context.snapshot import Snapshot
 
 Condition = tuple[str, str, Any]
 

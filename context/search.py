@@ -14,7 +14,8 @@ from context.index import Hit
 from context.lexicon import spoken
 from context.names import base_of, fold
 from context.note import Note
-from context.vault import NoteGoneError, Snapshot, Vault
+from context.snapshot import Snapshot
+from context.vault import NoteGoneError, Vault
 from context.words import STOP_WORDS, asked, joined
 
 if TYPE_CHECKING:

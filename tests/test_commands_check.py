@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from commands.check import citations, sentences
 from context.assemble import Passage
-from context.vault import Snapshot
+from context.snapshot import Snapshot
 from tests.vaults import open_vault
 
 FILES = {

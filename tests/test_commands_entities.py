@@ -30,7 +30,8 @@ from context.note import Note, parse
 from context.obsidian import ObsidianSettings
 from context.regions import live
 from context.scan import scan
-from context.vault import Snapshot, Vault, VaultOptions
+from context.snapshot import Snapshot
+from context.vault import Vault, VaultOptions
 from tests.vaults import open_vault
 
 SAMPLE = Path(__file__).resolve().parent.parent / "examples" / "vault"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from commands.gate import Gate
-from context.vault import Snapshot
+from context.snapshot import Snapshot
 from tests.vaults import open_vault
 
 FILES = {

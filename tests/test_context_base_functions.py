@@ -12,7 +12,7 @@ from context.kinds import Kinds
 from context.names import Names
 from context.note import parse
 from context.obsidian import ObsidianSettings
-from context.vault import Snapshot
+from context.snapshot import Snapshot
 
 NOTES = {
     "Notes/Here.md": (

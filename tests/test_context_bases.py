@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from context.base_files import Files
 from context.bases import Base, View, evaluate
 from context.calendar import calendar
+from context.snapshot import Snapshot
 from context.unsupported import UnsupportedError
-from context.vault import Snapshot
 from tests.vaults import open_vault, write
 
 CALENDAR = calendar("2025-09-14T09:30:00", "Europe/Berlin")

@@ -20,7 +20,7 @@ from context.kinds import Kinds
 from context.names import Names
 from context.note import parse
 from context.obsidian import ObsidianSettings
-from context.vault import Snapshot
+from context.snapshot import Snapshot
 from tests.slow_bases import Around, members
 
 SAMPLE = Path(__file__).parent.parent / "examples" / "vault"

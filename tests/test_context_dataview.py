@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from context.calendar import Calendar
 from context.dataview import Result, evaluate, evaluate_inline
 from context.note import Note, parse
-from context.vault import Snapshot
+from context.snapshot import Snapshot
 from tests.vaults import open_vault
 
 CALENDAR = Calendar(datetime(2025, 9, 17, 9, 30, 15, tzinfo=ZoneInfo("Europe/Berlin")))

@@ -12,7 +12,7 @@ import pytest
 
 from context.calendar import Calendar
 from context.dataview import evaluate
-from context.vault import Snapshot
+from context.snapshot import Snapshot
 from tests import slow_dataview
 from tests.vaults import open_vault
 

@@ -12,7 +12,8 @@ from context.fit import Fit
 from context.members import members_of
 from context.named import named
 from context.query import scope, select
-from context.vault import Snapshot, Vault
+from context.snapshot import Snapshot
+from context.vault import Vault
 from tests.vaults import open_vault
 
 TODAY = calendar("2025-09-14", "Europe/Berlin")

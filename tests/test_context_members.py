@@ -8,7 +8,7 @@ import pytest
 from context.calendar import calendar
 from context.maps import Member, walk
 from context.members import Members, Unsupported, members_of
-from context.vault import Snapshot
+from context.snapshot import Snapshot
 from tests.vaults import open_vault
 
 TODAY = calendar("2025-09-14", "Europe/Berlin")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from context.query import QueryError, Scope, conditions, dated, scope, select
-from context.vault import Snapshot
+from context.snapshot import Snapshot
 from tests.vaults import open_vault
 
 FILES = {
