@@ -7,11 +7,12 @@ from commands.capture import capture
 from commands.edits import StaleError, change_of
 from commands.filing import filing
 from commands.house import House
-from commands.journal import ClashError, ConfirmError, Edit, Journal
+from commands.journal import ConfirmError, Edit, Journal
 from commands.places import PlaceError
 from commands.report import Report
 from commands.request import Asked, CommandError
 from commands.routing import Choice, Routing
+from commands.transaction import ClashError
 from context.vault import NoteGoneError
 
 # A note may be saved by the person in the moment their words go into it; then it is read anew.

@@ -1,10 +1,12 @@
 """What people see: the answer on standard output; progress, sources and notices on standard error."""
 
 import os
+import select
 import sys
 import textwrap
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from itertools import zip_longest
 from typing import Any, TextIO
@@ -28,6 +30,8 @@ _NAMED = 4
 _REASONS = 3
 # Findings in notes that are listed.
 _FINDINGS = 20
+# How often a wait for a person looks for signals, in seconds.
+_SIGNAL_SECONDS = 0.5
 
 
 class DeclinedError(Exception):
@@ -155,7 +159,7 @@ class Screen:
         """
         self.clear()
         self._write(self._err, f"{line_of(question)} [y/N] ")
-        said = sys.stdin.readline()
+        said = _typed()
         if not said.endswith("\n"):
             self._write(self._err, "\n")
         if said.strip().lower() not in ("y", "yes"):
@@ -213,6 +217,14 @@ class Screen:
         if not self._silent:
             to.write(text)
             to.flush()
+
+
+def _typed() -> str:
+    """A line that a person types. A Ctrl-C in the moment before the wait begins is not seen by the wait itself."""
+    with suppress(OSError):  # on Windows only sockets can be waited for so
+        while not select.select([sys.stdin], [], [], _SIGNAL_SECONDS)[0]:
+            pass
+    return sys.stdin.readline()
 
 
 def table_of(rows: Sequence[Sequence[str]], widest: Sequence[int], columns: int) -> str:

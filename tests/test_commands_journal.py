@@ -23,16 +23,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from commands import journal as module
 from commands.disk import Disk
 from commands.edits import Change, Draft, create
-from commands.journal import (
-    ClashError,
-    ConfirmError,
-    DiskFullError,
-    EditStateError,
-    Journal,
-    UnknownEditError,
-)
+from commands.journal import ConfirmError, EditStateError, Journal, UnknownEditError
 from commands.merge import ConflictError, merge
 from commands.places import PlaceError
+from commands.transaction import ClashError, DiskFullError, Record, Write
 from tests.kos import PATIENCE, ROOT
 from tests.vaults import write
 
@@ -690,7 +684,8 @@ WRITER = """
 import sys
 from pathlib import Path
 from commands.edits import Draft
-from commands.journal import ClashError, Journal
+from commands.journal import Journal
+from commands.transaction import ClashError
 root, state, name, times = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 journal = Journal(root, state)
 number = 0
@@ -912,8 +907,8 @@ def crashed(
     """A start after a crash: `now` stands in the note; `out` under its temporary name, `halfway` beside that."""
     Journal(root, state)
     temporary = ".0123456789abcdef.kos-tmp"
-    write = module._Write(path, temporary, before, after)
-    record = module._Record("a" * 16, "apply", ("1.1",), (write,), "2025-09-14T10:00:00+00:00")
+    write = Write(path, temporary, before, after)
+    record = Record("a" * 16, "apply", ("1.1",), (write,), "2025-09-14T10:00:00+00:00")
     (state / "intent").write_bytes(record.pack())
     places = {path: now, temporary: aside.get("out"), Disk().aside(Path(temporary)).name: aside.get("halfway")}
     for name, data in places.items():
@@ -968,9 +963,9 @@ def test_a_folder_that_became_a_file_is_left_as_it_is(root: Path, tmp_path: Path
     (root / "Note").write_text("a file")
     before = files(root)
     crashed_in = "Note/New.md"
-    write = module._Write(crashed_in, ".0123456789abcdef.kos-tmp", None, b"new")
+    write = Write(crashed_in, ".0123456789abcdef.kos-tmp", None, b"new")
     Journal(root, tmp_path / "state")
-    record = module._Record("a" * 16, "apply", ("1.1",), (write,), "2025-09-14T10:00:00+00:00")
+    record = Record("a" * 16, "apply", ("1.1",), (write,), "2025-09-14T10:00:00+00:00")
     (tmp_path / "state/intent").write_bytes(record.pack())
     Journal(root, tmp_path / "state")
     assert files(root) == before
