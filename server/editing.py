@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from commands.journal import Journal
 
 _APPLY = "apply"
+# So many of the first characters of an id will do, where no other edit has the same.
+_LEAST_CHARS = 4
 
 
 class NothingAppliedError(Exception):
@@ -101,16 +103,17 @@ def edits(arguments: Namespace, config: Config) -> Any:
         raise UsageError("edits apply wants the id of an edit", "`kos edits` lists them; then kos edits apply ID")
     if len(words) > 1 + applies:
         raise UsageError(f"edits takes no {' '.join(words)[:80]!r}", "kos edits | kos edits ID | kos edits apply ID")
-    _check(words[-1:])
+    given = _given(words[-1:])
     if not applies and (arguments.hunk or arguments.confirm or arguments.yes):
         told = "--hunk, --confirm and --yes are for applying an edit"
         raise UsageError(told, "kos edits apply ID --hunk 1.1 --confirm --yes")
     asked = applies and to_be_asked(arguments)
     screen, desk = Screen(silent=arguments.json), _desk(config)
+    identity = _whole(desk, given)
     if applies:
-        return _apply(desk, screen, arguments, config, asked=asked)
+        return _apply(desk, identity, screen, arguments, config, asked=asked)
     if words:
-        whole = desk.one(words[0])
+        whole = desk.one(identity)
         _show(screen, whole, config)
         return whole
     found = desk.all()
@@ -134,10 +137,10 @@ def undo(arguments: Namespace, config: Config) -> Any:
         DeclinedError: the person said no.
         Exception: whatever the journal or the service refuses, named by its `code`.
     """
-    _check([] if arguments.id is None else [arguments.id])
+    given = _given([] if arguments.id is None else [arguments.id])
     asked = to_be_asked(arguments)
     screen, desk = Screen(silent=arguments.json), _desk(config)
-    identity = arguments.id or _last(desk.all())
+    identity = _whole(desk, given) or _last(desk.all())
     if asked:
         _ask(desk.one(identity), "applied", "Take this back?", screen, config)
     try:
@@ -153,10 +156,24 @@ def undo(arguments: Namespace, config: Config) -> Any:
     return whole
 
 
-def _check(identities: Iterable[str]) -> None:
-    for identity in identities:
-        if not (identity.isascii() and identity.isalnum()):
-            raise UsageError(f"{identity[:80]!r} is no id of an edit", "`kos edits` lists them.")
+def _given(words: Sequence[str]) -> str:
+    """The id of an edit as it was typed, "" for none."""
+    for word in words:
+        if not (word.isascii() and word.isalnum()):
+            raise UsageError(f"{word[:80]!r} is no id of an edit", "`kos edits` lists them.")
+    return "".join(words)
+
+
+def _whole(desk: _Desk, given: str) -> str:
+    """The id that begins with what was typed; what was typed itself where none does."""
+    if len(given) < _LEAST_CHARS:
+        return given
+    found = [str(edit["id"]) for edit in desk.all() if edit["id"].startswith(given)]
+    if len(found) > 1:
+        raise UsageError(
+            f"the ids of {len(found)} edits begin with {given}", "Type more of it; `kos edits` lists them."
+        )
+    return found[0] if found else given
 
 
 def _last(found: Iterable[Mapping[str, Any]]) -> str:
@@ -178,8 +195,9 @@ def _ask(whole: Mapping[str, Any], status: str, question: str, screen: Screen, c
         screen.confirm(question)
 
 
-def _apply(desk: _Desk, screen: Screen, arguments: Namespace, config: Config, *, asked: bool) -> Mapping[str, Any]:
-    identity = arguments.text[1]
+def _apply(
+    desk: _Desk, identity: str, screen: Screen, arguments: Namespace, config: Config, *, asked: bool
+) -> Mapping[str, Any]:
     if asked:
         which = (
             f"hunk{'s' * (len(arguments.hunk) > 1)} {', '.join(arguments.hunk)} of this" if arguments.hunk else "this"

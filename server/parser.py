@@ -120,7 +120,7 @@ def parser() -> argparse.ArgumentParser:
     _add_json(maps, "print what HTTP answers as one JSON object; a failure too")
     _add_edits(add("edits", "list the edits of notes, show one, or apply one"))
     undo = add("undo", "take an applied edit back: the last one, or the one with this id")
-    undo.add_argument("id", nargs="?", metavar="ID", help="id of the edit, as `kos edits` lists it")
+    undo.add_argument("id", nargs="?", metavar="ID", help="id of the edit, as `kos edits` lists it, or how it begins")
     _add_yes(undo)
     _add_json(undo, "print the edit as one JSON object; a failure too")
     _add_plugin(add("plugin", "install the plugin for Obsidian into the vault"))
@@ -245,7 +245,7 @@ def _add_decisions(to: argparse.ArgumentParser) -> None:
 
 
 def _add_edits(to: argparse.ArgumentParser) -> None:
-    words = "the id of an edit shows it; `apply` and an id write it; neither lists all"
+    words = "the id of an edit, or how it begins, shows it; `apply` and an id write it; neither lists all"
     to.add_argument("text", nargs="*", metavar="[apply] ID", help=words)
     to.add_argument(
         "--hunk", action="append", type=_hunk, metavar="N.M", help="apply only this hunk of the edit; repeatable"

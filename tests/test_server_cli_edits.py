@@ -204,6 +204,20 @@ def test_an_edit_that_nobody_named_is_not_taken_back_for_one_that_was(desk: Desk
     assert "edits apply wants the id of an edit" in ran.err
 
 
+def test_the_first_characters_of_an_id_will_do(both: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    for digits in ("aaaa0000", "aaaabbbb", "cccc0000"):
+        monkeypatch.setattr("commands.journal.secrets.token_hex", lambda _, digits=digits: digits * 2)
+        both.propose("Daily.md", title=digits)
+    monkeypatch.undo()
+    assert both.does("edits", "aaaab").startswith("proposed aaaabbbbaaaabbbb: aaaabbbb")
+    for words in (["edits", "aaaa"], ["edits", "apply", "aaaa", "--yes"], ["undo", "aaaa", "--yes"]):
+        assert "the ids of 2 edits begin with aaaa" in both.fails(*words, code=2).err
+    for words in (["edits", "ccc"], ["edits", "cccc1"], ["undo", "cccc1", "--yes"]):
+        assert "there is no such edit" in both.fails(*words).err
+    assert both.does("edits", "apply", "cccc", "--yes") == "applied cccc0000cccc0000: Daily.md\n"
+    assert both.does("undo", "cccc", "--yes") == "took back cccc0000cccc0000: Daily.md\n"
+
+
 def test_undo_asks_on_a_terminal_and_shows_what_it_takes_back(desk: Desk) -> None:
     edit = desk.propose("Daily.md")
     desk.journal.apply(edit.id)
