@@ -30,7 +30,8 @@ class Map:
     Attributes:
         path: of the map.
         why: it is one, in a few words.
-        members: the files it gathers, in its own order.
+        members: the files it gathers, each once, in its own order.
+        places: the same under every section, or view of a base, that names them.
         unresolved: how many names it links to for which there is no file.
         unsupported: its queries that are not evaluated here, each with the reason.
     """
@@ -38,6 +39,7 @@ class Map:
     path: str
     why: str
     members: tuple[Member, ...]
+    places: tuple[Member, ...]
     unresolved: int
     unsupported: tuple[Unsupported, ...]
 
@@ -90,4 +92,4 @@ def find(members: Members, name: str) -> Map:
         )
     missing = snapshot.graph.unresolved.get(path, ())
     gathered = members.of(path)
-    return Map(path, why, gathered.members, len(missing), gathered.unsupported)
+    return Map(path, why, gathered.members, gathered.places, len(missing), gathered.unsupported)

@@ -23,6 +23,8 @@ _BELONGS = frozenset(
 _SAYS = "belongs: "
 # A query may match a whole vault; a map of more is no map of anything.
 _MOST_MEMBERS = 5_000
+# A base of many views may show each of them in every one.
+_MOST_PLACES = 20_000
 # A query that asks for the hour: with any of these words it is taken for one. The day is asked for by others.
 _HOURLY = re.compile(r"\bnow\b", re.IGNORECASE)
 # CPU seconds that the queries of one map may take in all; what comes after is not evaluated.
@@ -46,19 +48,27 @@ class Unsupported:
 
 @dataclass(frozen=True)
 class Gathered:
-    """All that a map gathers, each file once, under the first section that names it; and what could not be told.
+    """All that a map gathers, and what could not be told.
 
     Attributes:
-        members: the files.
+        places: the files under every section, or view of a base, that names them; each once in a section.
         unsupported: the queries that are not evaluated here.
         at: the instant this holds for, when a query asks for the hour; None: it holds all day.
         asks: whether queries are among what it gathers by, so that any note may become a member.
     """
 
-    members: tuple[Member, ...]
+    places: tuple[Member, ...]
     unsupported: tuple[Unsupported, ...] = ()
     at: datetime | None = None
     asks: bool = False
+
+    @cached_property
+    def members(self) -> tuple[Member, ...]:
+        """The files, each once, under the first section that names it."""
+        found: dict[str, Member] = {}
+        for one in self.places:
+            found.setdefault(one.path, one)
+        return tuple(found.values())
 
     @cached_property
     def belonging(self) -> frozenset[str]:
@@ -89,13 +99,18 @@ class Members:
         return found
 
     def _gathered(self, note: Note) -> Gathered:
-        found: dict[str, Member] = {}
+        found: dict[tuple[str, str], Member] = {}
+        paths: set[str] = set()
         unsupported: list[Unsupported] = []
         for one in self._told(note):
             if isinstance(one, Unsupported):
                 unsupported.append(one)
-            elif one.path != note.path and len(found) < _MOST_MEMBERS:
-                found.setdefault(one.path, one)
+            elif one.path not in paths:
+                if one.path != note.path and len(paths) < _MOST_MEMBERS:
+                    paths.add(one.path)
+                    found[one.path, one.section] = one
+            elif not one.how.startswith(_SAYS) and len(found) < _MOST_PLACES:  # the map itself has a place for it
+                found.setdefault((one.path, one.section), one)
         sources = list(self._sources(note))
         hourly = any(map(_HOURLY.search, sources))
         at = self.calendar.now if hourly else None

@@ -24,7 +24,7 @@ def show(screen: Screen, found: Mapping[str, Any]) -> None:
         return
     screen.heading(f"{found['path']} ({found['why']})")
     section = ""
-    for member in found["members"]:
+    for member in found["places"]:
         if member["section"] != section:
             section = member["section"]
             screen.write("\n")

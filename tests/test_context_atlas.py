@@ -58,6 +58,13 @@ def test_a_map_has_its_members_in_its_own_order(vault: Members) -> None:
             Member("plan.png", "Beds > North", "embed"),
             Member("Beds/Kale.md", "Beds > North", "link"),
         ),
+        (
+            Member("Home.md", "", "property"),
+            Member("Beds/Leek.md", "Beds", "link"),
+            Member("plan.png", "Beds > North", "embed"),
+            Member("Beds/Kale.md", "Beds > North", "link"),
+            Member("Beds/Leek.md", "Beds > North", "link"),
+        ),
         1,
         (),
     )
@@ -66,7 +73,7 @@ def test_a_map_has_its_members_in_its_own_order(vault: Members) -> None:
 
 def test_a_canvas_gathers_its_files_and_links(vault: Members) -> None:
     members = (Member("Beds/Leek.md", "", "link"), Member("Beds/Kale.md", "", "link"))
-    assert find(vault, "Board.canvas") == Map("Board.canvas", "canvas", members, 1, ())
+    assert find(vault, "Board.canvas") == Map("Board.canvas", "canvas", members, members, 1, ())
 
 
 @pytest.mark.parametrize("name", ["Maps/Garden.md", "Maps/Garden", "maps/GARDEN", "/Maps/Garden", "./Maps/Garden"])

@@ -52,6 +52,25 @@ def test_members_come_in_the_order_of_the_map_each_once(tmp_path: Path) -> None:
     assert all(one.why for one in unsupported)
 
 
+def test_places_name_a_member_under_every_section_that_has_it(tmp_path: Path) -> None:
+    views = "views:\n  - {type: list, name: All}\n  - {type: list, name: Done, filters: 'status == \"closed\"'}\n"
+    books = {path: text for path, text in FILES.items() if path.startswith("Books/")}
+    files = {**books, "Shelf.base": f"filters: 'file.inFolder(\"Books\")'\n{views}", "Shelf.md": "[[Shelf.base]]"}
+    shelf = Members(open_vault(tmp_path / "base", files).snapshot, TODAY).of("Shelf.base")
+    names = [(one.section, one.path.removeprefix("Books/")) for one in shelf.places]
+    assert names == [("All", "One.md"), ("All", "Three.md"), ("All", "Two.md"), ("Done", "Three.md")]
+    assert [one.section for one in shelf.members] == ["All"] * 3
+    own = {"Shelf.md": "[[Books/Two]]\n# A\n[[Books/Two]] [[Books/Two]] [[Books/One]]\n# B\n[[Books/One]] [[Shelf]]\n"}
+    shelf = Members(open_vault(tmp_path / "links", {**books, **own}).snapshot, TODAY).of("Shelf.md")
+    assert [(one.section, one.path.removeprefix("Books/"), one.how) for one in shelf.places] == [
+        ("", "Two.md", "link"),
+        ("A", "Two.md", "link"),
+        ("A", "One.md", "link"),
+        ("B", "One.md", "link"),
+        ("", "Three.md", "belongs: up"),
+    ], "what says itself that it belongs has no other place"
+
+
 def test_a_note_says_itself_what_it_belongs_to(tmp_path: Path) -> None:
     files = {**FILES, "Shelf.md": "---\ntype: moc\n---\n"}
     assert gathered(tmp_path, files, "Shelf.md")[0] == [

@@ -29,6 +29,11 @@ GARDEN: dict[str, Any] = {
         {"path": "Kale.md", "section": "Beds > North", "how": "embed"},
         {"path": "@Köche.md", "section": "", "how": "belongs: up"},
     ],
+    "places": [
+        {"path": "Leek.md", "section": "Beds", "how": "link"},
+        {"path": "Kale.md", "section": "Beds > North", "how": "embed"},
+        {"path": "@Köche.md", "section": "", "how": "belongs: up"},
+    ],
     "unresolved": 1,
     "unsupported": [],
 }
@@ -62,6 +67,7 @@ def test_a_map_is_shown_with_its_members(app: FastAPI) -> None:
         "path": "Board.canvas",
         "why": "canvas",
         "members": [{"path": "Leek.md", "section": "", "how": "link"}],
+        "places": [{"path": "Leek.md", "section": "", "how": "link"}],
         "unresolved": 0,
         "unsupported": [],
     }

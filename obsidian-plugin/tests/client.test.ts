@@ -98,7 +98,7 @@ describe("a short request", () => {
 	});
 
 	it("writes the path of a note so that any name arrives", async () => {
-		const asked = answers({ status: 200, body: { members: [], unsupported: [] } });
+		const asked = answers({ status: 200, body: { members: [], places: [], unsupported: [] } });
 		await client().map("Maps/Ünï & co?#.md");
 		expect(asked[0]?.url).toBe("http://127.0.0.1:8765/v1/maps/Maps/%C3%9Cn%C3%AF%20%26%20co%3F%23.md");
 	});

@@ -48,6 +48,8 @@ export interface MapMembers {
 	path: string;
 	why: string;
 	members: { path: string; section: string; how: string }[];
+	/** The members under every section, and view of a base, that names them. */
+	places: { path: string; section: string; how: string }[];
 	unresolved: number;
 	/** Queries of the map that the service does not evaluate, and why. */
 	unsupported: { section: string; kind: string; why: string }[];
@@ -138,6 +140,7 @@ export class Client {
 	async map(path: string): Promise<MapMembers> {
 		const map = (await this.ask("GET", `/v1/maps/${path.split("/").map(encodeURIComponent).join("/")}`)) as MapMembers;
 		listed(map?.members);
+		listed(map.places);
 		listed(map.unsupported);
 		return map;
 	}

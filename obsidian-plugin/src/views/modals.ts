@@ -120,7 +120,7 @@ export class MapModal extends LinkedModal {
 		const count = map.members.length === 1 ? "1 member" : `${map.members.length} members`;
 		contentEl.createEl("p", { text: `A map (${map.why}) with ${count}.${map.unresolved ? ` ${map.unresolved} ${map.unresolved === 1 ? "link leads" : "links lead"} nowhere.` : ""}` });
 		let section = "";
-		for (const member of map.members) {
+		for (const member of map.places) {
 			if (member.section !== section) contentEl.createDiv({ cls: "kos-section", text: member.section.split(" > ").join(" › ") });
 			section = member.section;
 			const row = contentEl.createDiv({ cls: "kos-member" });
