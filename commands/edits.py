@@ -239,12 +239,13 @@ class Draft:
             start, end, new = 1, max(end, 1), new.removeprefix("\ufeff")
         self._splices.append(_Splice(start, end, self._own_ends(new), why))
 
-    def tick(self, task: Task, day: date | None = None, *, why: str = "tick") -> None:
+    def tick(self, task: Task, day: date | None = None, *, following: str = "", why: str = "tick") -> None:
         """Mark a task done.
 
         Args:
             task: one of the note's tasks.
             day: the day it was done, written the way of the Tasks plugin (✅ and the date); None writes none.
+            following: a line that goes above it, its next occurrence; "" for none.
             why: for people.
 
         Raises:
@@ -255,11 +256,16 @@ class Draft:
                 "the task is not open in the note", [one.text for one in self.note.tasks if one.status == " "]
             )
         line = self.text[task.start : task.end]
-        box = task.start + line.index("[") + 1
-        self._splices.append(_Splice(box, box + 1, "x", why))
+        box = line.index("[") + 1
+        begin, end, done = box, box + 1, ""
         if day is not None:
-            end = task.end - (len(found[0]) if (found := _BLOCK_ID.search(line)) else 0)
-            self._splices.append(_Splice(end, end, f" {_DONE_TODAY} {day.isoformat()}", why))
+            end = len(line) - (len(found[0]) if (found := _BLOCK_ID.search(line)) else 0)
+            done = f" {_DONE_TODAY} {day.isoformat()}"
+        if following:
+            begin, following = 0, following + self.line_end
+        # In one piece: nobody wants a box without its date, or an occurrence that comes next to one that is open.
+        new = f"{following}{line[begin:box]}x{line[box + 1 : end]}{done}"
+        self._splices.append(_Splice(task.start + begin, task.start + end, new, why))
 
     def set_property(self, name: str, value: Any, *, why: str = "") -> None:
         """Give a property a value; quotes, comments, order and all other lines stay.
@@ -356,8 +362,10 @@ class Draft:
 
     def _hunk(self, one: _Splice, identity: str) -> Hunk:
         before, old = self.text[: one.start], self.text[one.start : one.end]
-        start, start16 = len(before.encode()), _utf16(before.removeprefix("\ufeff"))
-        return Hunk(identity, start, start + len(old.encode()), start16, start16 + _utf16(old), old, one.new, one.why)
+        start, start16 = len(before.encode()), utf16_units(before.removeprefix("\ufeff"))
+        return Hunk(
+            identity, start, start + len(old.encode()), start16, start16 + utf16_units(old), old, one.new, one.why
+        )
 
     def _prove(self, data: bytes, splices: Sequence[_Splice]) -> None:
         after = parse(self.path, data)
@@ -461,7 +469,8 @@ def _same(one: str, other: str) -> bool:
     return fold(" ".join(one.split())) == fold(" ".join(other.split()))
 
 
-def _utf16(text: str) -> int:
+def utf16_units(text: str) -> int:
+    """The length of a text as Obsidian counts it: in UTF-16 code units."""
     return len(text.encode("utf-16-le")) // 2
 
 

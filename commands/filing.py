@@ -8,6 +8,7 @@ from commands.capture import entry
 from commands.edits import Change, Draft, NotEditableError, TargetError, create
 from commands.entities import Entities, evidence, suggest
 from commands.places import PlaceError, check_place
+from commands.recurrence import next_line
 from commands.routing import Candidate, Choice, Update, named, sentences
 from commands.survey import cite, is_open, status
 from commands.templates import fill, template_text
@@ -207,14 +208,20 @@ def _project(
     day = calendar.today
     try:
         draft = Draft(note.path, vault.data(note.path))
+        done = [task for task in draft.note.tasks if is_open(task) and (task in finished or _told(task, words))]
+        coming = {
+            task: next_line(draft.text[task.start : task.end], task, day) if task.repeats else "" for task in done
+        }
         path = _heading(draft.note, LOG_HEADINGS)
         if path:
-            draft.append_to(path, f"- {day.isoformat()}: {said}", why="log line")
+            left = [f"“{task.text}” recurs, tick it in Obsidian" for task in done if coming[task] is None]
+            draft.append_to(path, f"- {day.isoformat()}: {said}", why="; ".join(["log line", *left]))
         if update.status and fold(update.status) != status(draft.note):
             draft.set_property("status", update.status, why=f"status: {update.status}")
-        done = [task for task in draft.note.tasks if is_open(task) and (task in finished or _told(task, words))]
-        for task in done:
-            draft.tick(task, day, why=f"done: {task.text}")
+        for task, following in coming.items():
+            if following is not None:
+                recurs = "; the next one stands above it" if following else ""
+                draft.tick(task, day, following=following, why=f"done: {task.text}{recurs}")
         _next(draft, _short(update.next), done)
     except (NoteGoneError, NotEditableError, TargetError):
         return None

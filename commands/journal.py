@@ -1,5 +1,6 @@
 """The journal of edits: keeps each from its proposal on, applies it in one transaction, and undoes it."""
 
+import base64
 import contextlib
 import json
 import os
@@ -7,17 +8,19 @@ import secrets
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from commands import diff
 from commands.disk import Disk
-from commands.edits import Change, StaleError, change_of, digest
+from commands.edits import Change, StaleError, change_of, digest, splice
 from commands.merge import ConflictError, merge
 from commands.places import PlaceError, check_place
+from commands.rebase import inverse, rebase
 from commands.transaction import (
     ClashError,
     Record,
@@ -40,6 +43,8 @@ MOST_REMOVED = 0.5
 # Short notes may lose most of their bytes without anybody being sorry.
 _FEW_BYTES = 400
 _ID_CHARS = 16
+# Longer notes are not kept with a proposal: it waits for them to be as they were, in bytes.
+_MOST_BASE = 1 << 20
 # What becomes of an edit after it was proposed; told from the files beside it.
 _LATER = frozenset({"status", "chosen", "kept", "applied"})
 # Looking through the history costs more than an edit, so it is done now and then.
@@ -166,7 +171,8 @@ class Journal:
             if self._proposed % _PRUNE_EVERY == 0:
                 self._prune()
             self._proposed += 1
-            text = json.dumps({"schema": SCHEMA, "edit": kept}, ensure_ascii=False)
+            value = {"schema": SCHEMA, "edit": kept, "bases": self._bases(changes)}
+            text = json.dumps(value, ensure_ascii=False)
             self._disk.put(self.folder / f"{edit.id}.edit", text.encode("utf-8", "replace"), durable=False)
         return edit
 
@@ -189,9 +195,13 @@ class Journal:
     def whole(self, edit: Edit) -> dict[str, Any]:
         """An edit as JSON has it, with its `diff`: what it does or did to each note, as one unified diff.
 
+        The hunks of one that is proposed are those for the notes as they are, where they still fit.
+
         Raises:
             UnknownEditError: its history is gone.
         """
+        if edit.status == "proposed":
+            edit = replace(edit, changes=tuple(self._shown(edit, change) for change in edit.changes))
         done = {write.path: write.before for write in self._record(edit.id).writes} if edit.chosen else None
         return edit.as_dict() | {"diff": "".join(self._diff(edit, change, done) for change in edit.changes)}
 
@@ -228,7 +238,7 @@ class Journal:
                 return edit
             if edit.status != "proposed":
                 raise EditStateError(f"this edit is {edit.status} already")
-            writes = [self._write(change.choose(chosen)) for change in edit.changes]
+            writes = [self._write(identity, change.choose(chosen)) for change in edit.changes]
             writes = [write for write in writes if write.before != write.after]
             if not confirm:
                 _confirmed(writes)
@@ -248,7 +258,8 @@ class Journal:
             if edit.status != "applied":
                 raise EditStateError(f"this edit is {edit.status}, so there is nothing to undo")
             done = self._record(identity).writes
-            found = [self._unwrite(write) for write in done]
+            changes = {change.path: change.choose(edit.chosen) for change in edit.changes}
+            found = [self._unwrite(identity, changes.get(write.path), write) for write in done]
             writes = tuple(write for write in found if write is not None)
             self._transactions.carry_out(Record(identity, "undo", edit.chosen, writes, self._now()))
             remove_empty(self.root, done)
@@ -268,7 +279,7 @@ class Journal:
             writes = []
             for change in edit.changes:
                 now = self._disk.read(check_place(self.root, change.path, new=False, gone=True))
-                before = _undone(change.choose(chosen), now)
+                before = None if now is None else self._before(identity, change.choose(chosen), now)
                 if edit.status != "proposed" or now is None or before is None:
                     raise EditStateError(f"{change.path} does not read as the edit says")
                 writes.append(Write(change.path, temporary_name(), before if change.base else None, now))
@@ -276,20 +287,79 @@ class Journal:
             self._disk.put(self.folder / f"{identity}.apply", record.pack())
             return self.get(identity)
 
-    def _write(self, change: Change) -> Write:
+    def _bases(self, changes: Iterable[Change]) -> dict[str, str]:
+        """The notes that changes are for, by their digests: with them a change can follow its lines later."""
+        found: dict[str, str] = {}
+        for change in changes:
+            data = None
+            if change.base:
+                with contextlib.suppress(OSError):
+                    data = self._disk.read(self.root / change.path)
+            if data is not None and digest(data) == change.base and len(data) <= _MOST_BASE:
+                found[change.base] = base64.b64encode(zlib.compress(data)).decode()
+        return found
+
+    def _base(self, identity: str, change: Change) -> bytes:
+        """The bytes of a note for which a change was made.
+
+        Raises:
+            StaleError: they are not kept.
+        """
+        try:
+            kept = json.loads((self.folder / f"{identity}.edit").read_bytes())["bases"][change.base]
+            data = zlib.decompress(base64.b64decode(kept))
+        except (OSError, ValueError, KeyError, TypeError, zlib.error):
+            data = b""
+        if digest(data) != change.base:
+            raise StaleError(f"{change.path} is not as it was when the edit was made")
+        return data
+
+    def _fitting(self, identity: str, change: Change, now: bytes | None) -> Change:
+        """A change as it fits a note as it is.
+
+        Raises:
+            StaleError: it does not fit any more.
+        """
+        if not change.base or now is None or digest(now) == change.base:
+            return change
+        return rebase(change, self._base(identity, change), now)
+
+    def _shown(self, edit: Edit, change: Change) -> Change:
+        """A change of a proposed edit as it fits now; as it was made when it does not."""
+        try:
+            return self._fitting(
+                edit.id, change, self._disk.read(check_place(self.root, change.path, new=not change.base))
+            )
+        except (StaleError, PlaceError, OSError):
+            return change
+
+    def _before(self, identity: str, change: Change, now: bytes) -> bytes | None:
+        """The bytes a note had before a change that it reads as done; None when it does not read so."""
+        found = _undone(change, now)
+        if found is not None or not change.base:
+            return found
+        try:
+            base = self._base(identity, change)
+            back = inverse(change, base)
+            found = rebase(back, splice(base, change.hunks), now).apply(now)
+            return found if rebase(change, base, found).apply(found) == now else None
+        except StaleError:
+            return None
+
+    def _write(self, identity: str, change: Change) -> Write:
         path = check_place(self.root, change.path, new=not change.base)
         now = self._disk.read(path)
         if now == b"":  # an editor may be about to write what it emptied, and would write it into a file we took away
             now = self._transactions.settled(path, now)
         try:
-            after = change.apply(now) if change.hunks else now
+            after = self._fitting(identity, change, now).apply(now) if change.hunks else now
         except StaleError:
             ours = "".join(hunk.new for hunk in change.hunks)
             raise ClashError(change.path, shown(now), ours) from None
         made = tuple(str(one.relative_to(self.root)) for one in reversed(path.parents) if not one.exists())
         return Write(change.path, temporary_name(), now, after, made)
 
-    def _unwrite(self, write: Write) -> Write | None:
+    def _unwrite(self, identity: str, change: Change | None, write: Write) -> Write | None:
         """What undoes one write; None when there is nothing left to undo."""
         now = self._disk.read(check_place(self.root, write.path, new=False, gone=True))
         if now == write.before:
@@ -298,7 +368,16 @@ class Journal:
             return Write(write.path, temporary_name(), now, write.before)
         if now is None or write.before is None or write.after is None:
             raise ConflictError(write.path, shown(now), shown(write.before) or "")
-        return Write(write.path, temporary_name(), now, merge(write.path, write.after, write.before, now))
+        try:  # what the edit did is known more closely than by two texts
+            if change is None:
+                raise StaleError("the edit does not tell of this note")
+            done = self._fitting(identity, change, write.before)
+            if done.apply(write.before) != write.after:
+                raise StaleError("the edit was done otherwise")
+            reverted = rebase(inverse(done, write.before), write.after, now).apply(now)
+        except StaleError:
+            reverted = merge(write.path, write.after, write.before, now)
+        return Write(write.path, temporary_name(), now, reverted)
 
     def _record(self, identity: str) -> Record:
         """What an apply did.

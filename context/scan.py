@@ -59,7 +59,8 @@ def _field(emoji: str, name: str, emoji_value: str, value: str) -> re.Pattern[st
     return re.compile(rf"(?:{emoji})\ufe0f?{emoji_value}|[\[(][ \t]*{name}::{value}[^\])\n]{{0,20}}[\])](?:[ \t]*,)?")
 
 
-_DATES = {
+# The dates of a task by their names here: the day is the only group that matches.
+DATE_FIELDS = {
     "due": _field("📅|📆|🗓", "due", _DAY, _DAY),
     "scheduled": _field("⏳|⌛", "scheduled", _DAY, _DAY),
     "starts": _field("🛫", "start", _DAY, _DAY),
@@ -445,7 +446,7 @@ def _tasks(live: str, text: str, start: int) -> Iterator[Task]:
         fields: dict[str, str] = {}
         repeats = priority = ""
         if "::" in words or not words.isascii():  # a field has the one or an emoji
-            for name, pattern in _DATES.items():
+            for name, pattern in DATE_FIELDS.items():
                 words, fields[name] = _taken(pattern, words)
             words, repeats = _taken(_REPEATS, words)
             words, priority = _taken(_PRIORITY, words)

@@ -90,6 +90,27 @@ def test_without_a_log_only_what_is_done_is_ticked(vault: Vault) -> None:
     )
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_recurring_task_is_ticked_with_its_next_one_or_left_to_obsidian(tmp_path: Path, end: str) -> None:
+    tasks = "- [ ] Change the filter 🔁 every month 📅 2025-09-30 ^f{end}- [ ] Empty the bucket 🔁 every 2nd Friday 📅 2025-09-12"
+    text = PROJECT.replace("- [ ] {task}", tasks).format(name="Kitchen", end="\n").replace("\n", end)
+    made = changes(
+        open_vault(tmp_path / "vault", {"Kitchen.md": text}), "Kitchen: changed the filter, emptied the bucket."
+    )
+    (one,) = (one for one in made if one.path == "Kitchen.md")
+    whys = {hunk.why: hunk for hunk in one.hunks}
+    assert list(whys) == [
+        "done: Change the filter; the next one stands above it",
+        "log line; “Empty the bucket” recurs, tick it in Obsidian",
+    ]
+    after = one.apply(text.encode()).decode().split(end)
+    assert [line for line in after if line.startswith("- [")] == [
+        "- [ ] Change the filter 🔁 every month 📅 2025-10-30",
+        "- [x] Change the filter 🔁 every month 📅 2025-09-30 ✅ 2025-09-14 ^f",
+        "- [ ] Empty the bucket 🔁 every 2nd Friday 📅 2025-09-12",
+    ]
+
+
 @pytest.mark.parametrize("words", ["bricks for the Quince Wall", "ordered bricks, Quince Wall", "Quince Wall twelve"])
 def test_a_task_is_only_done_when_all_of_it_is_told(vault: Vault, words: str) -> None:
     assert "[x]" not in filed(vault, words)["Projects/Quince Wall.md"]

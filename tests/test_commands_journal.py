@@ -22,7 +22,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from commands import journal as module
 from commands.disk import Disk
-from commands.edits import Change, Draft, create
+from commands.edits import Change, Draft, change_of, create, digest
 from commands.journal import ConfirmError, EditStateError, Journal, UnknownEditError
 from commands.merge import ConflictError, merge
 from commands.places import PlaceError
@@ -133,6 +133,89 @@ def test_a_note_that_changed_meanwhile_is_a_clash_that_shows_both_and_writes_not
     with pytest.raises((ClashError, PlaceError)):
         journal.apply(edit.id)
     assert left_over(root, journal) == []
+
+
+WEEK = "# Day\n## Log\n- one\n\n## Next\n- [ ] call\n"
+
+
+def said(root: Path, journal: Journal, *lines: str) -> list[str]:
+    """Edits that each put a line behind the last one of a log, applied one after the other."""
+    found = []
+    for line in lines:
+        draft = Draft("Week.md", (root / "Week.md").read_bytes())
+        draft.append_to(("Day", "Log"), line)
+        found.append(journal.apply(journal.propose([draft.change()]).id).id)
+    return found
+
+
+def week(root: Path) -> str:
+    return (root / "Week.md").read_bytes().decode()
+
+
+def test_a_proposal_waits_while_other_lines_of_its_note_change(root: Path, journal: Journal) -> None:
+    write(root, {"Week.md": WEEK})
+    draft = Draft("Week.md", WEEK.encode())
+    draft.tick(draft.note.tasks[0])
+    waiting = journal.propose([draft.change(), *appended(root, "Map.md")])
+    said(root, journal, "- two", "- three 😀")
+    write(root, {"Week.md": f"---\nmood: ü\n---\n{week(root)}"})
+    now = week(root)
+    shown = journal.whole(journal.get(waiting.id))
+    (hunk,) = shown["changes"][0]["hunks"]
+    assert (
+        now.encode()[hunk["start"] : hunk["end"]].decode()
+        == now[hunk["start16"] - 1 : hunk["end16"] - 1]
+        == hunk["old"]
+    )
+    assert shown["changes"][0]["base"] == digest(now.encode())
+    assert "-- [ ] call\n+- [x] call\n" in shown["diff"]
+    journal.apply(waiting.id)
+    ticked = now.replace("[ ]", "[x]")
+    assert week(root) == ticked
+    (root / "Week.md").write_text(f"{ticked}- [ ] more\n")
+    journal.undo(waiting.id)
+    assert week(root) == f"{now}- [ ] more\n"
+    assert (root / "Map.md").read_text() == NOTES["Map.md"]
+    assert left_over(root, journal) == []
+
+
+def test_a_proposal_whose_notes_are_not_kept_wants_them_as_they_were(root: Path, journal: Journal) -> None:
+    edit = journal.propose(appended(root, "Daily.md"))
+    kept = journal.folder / f"{edit.id}.edit"
+    for bases in ({}, {"0" * 64: "eJw="}, {edit.changes[0].base: "no"}, {edit.changes[0].base: "eJwDAAAAAAE="}, None):
+        kept.write_text(json.dumps(json.loads(kept.read_text()) | {"bases": bases}))
+        (root / "Daily.md").write_text(f"{NOTES['Daily.md']}- theirs\n")
+        with pytest.raises(ClashError):
+            journal.apply(edit.id)
+        (root / "Daily.md").write_text(NOTES["Daily.md"])
+    journal.apply(edit.id)
+
+
+def test_what_was_said_is_taken_back_in_any_order(root: Path, journal: Journal) -> None:
+    write(root, {"Week.md": WEEK})
+    first, second, third = said(root, journal, "- two", "- three", "- four")
+    for identity, left in ((second, "- two\n- four"), (first, "- four"), (third, "")):
+        journal.undo(identity)
+        assert week(root) == WEEK.replace("- one", f"- one\n{left}".rstrip())
+
+
+def test_obsidian_may_apply_it_itself_to_a_note_that_was_written_in_since(root: Path, journal: Journal) -> None:
+    write(root, {"Week.md": WEEK})
+    draft = Draft("Week.md", WEEK.encode())
+    draft.append_to(("Day", "Log"), "- ours")
+    edit = journal.propose([draft.change()])
+    said(root, journal, "- theirs")
+    before = week(root)
+    (change,) = journal.whole(edit)["changes"]
+    now = change_of(change).apply(before.encode())
+    (root / "Week.md").write_bytes(now.replace(b"- ours", b"- other"))
+    with pytest.raises(EditStateError, match="does not read as the edit says"):
+        journal.applied_elsewhere(edit.id)
+    (root / "Week.md").write_bytes(now)
+    assert journal.applied_elsewhere(edit.id).status == "applied"
+    assert week(root) == WEEK.replace("- one", "- one\n- ours\n- theirs")
+    journal.undo(edit.id)
+    assert week(root) == before
 
 
 def test_a_name_that_was_taken_meanwhile_is_not_written_over(root: Path, journal: Journal) -> None:

@@ -1,0 +1,100 @@
+"""Carries a change over to a note that was written in since: each hunk goes where its lines stand now."""
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
+
+from commands.edits import Change, Hunk, StaleError, digest, splice, utf16_units
+
+# Lines beyond this are not compared one by one: the note is taken as changed throughout.
+_MOST_LINES = 20_000
+_BOM = "\ufeff"
+
+
+def rebase(change: Change, base: bytes, now: bytes) -> Change:
+    """The change as it fits the note of now.
+
+    A hunk goes along with the lines that it touches, or of which it stands behind. They must be what they were, and
+    known again: by one of them that no other line is like, or by the lines right above and below.
+
+    Args:
+        change: of a note that was there.
+        base: the bytes it was made for.
+        now: the bytes of the note as they are.
+
+    Raises:
+        StaleError: the lines of a hunk are others by now.
+    """
+    stale = StaleError(f"{change.path} was changed where the edit is to change it")
+    try:
+        now.decode()
+    except UnicodeDecodeError:
+        raise stale from None
+    old, new = _Lines.of(base), _Lines.of(now)
+    if max(len(old.texts), len(new.texts)) > _MOST_LINES:
+        raise stale
+    alone = {text for text, count in Counter(old.texts).items() if count == 1 and text.strip()}
+    alone &= {text for text, count in Counter(new.texts).items() if count == 1}
+    blocks = SequenceMatcher(None, old.texts, new.texts, autojunk=False).get_matching_blocks()
+    hunks: list[Hunk] = []
+    for hunk in change.hunks:
+        first, last = old.touched(hunk.start, hunk.end)
+        low, high = first, last + 1
+        if alone.isdisjoint(old.texts[low:high]):
+            low, high = max(0, low - 1), min(len(old.texts), high + 1)
+        moved = next((block.b - block.a for block in blocks if block.a <= low and high <= block.a + block.size), None)
+        if moved is None:
+            raise stale
+        start = new.starts[first + moved] + hunk.start - old.starts[first]
+        end = new.starts[last + moved] + hunk.end - old.starts[last]
+        if now[start:end] != hunk.old.encode():
+            raise stale
+        start16 = utf16_units(now[:start].decode().removeprefix(_BOM))
+        hunks.append(replace(hunk, start=start, end=end, start16=start16, end16=start16 + utf16_units(hunk.old)))
+    return Change(change.path, digest(now), tuple(hunks))
+
+
+def inverse(change: Change, base: bytes) -> Change:
+    """The change that takes a change back.
+
+    Raises:
+        StaleError: the change is not of these bytes.
+    """
+    after = splice(base, change.hunks)
+    hunks: list[Hunk] = []
+    moved = 0
+    for hunk in change.hunks:
+        start, put = hunk.start + moved, hunk.new
+        moved += len(put.encode()) - (hunk.end - hunk.start)
+        for end in ("\r\n", "\n"):
+            # A line put behind another goes with its own end: then it matters no more what became of the other.
+            if not hunk.old and put.startswith(end) and after[start + len(put.encode()) :].startswith(end.encode()):
+                start, put = start + len(end), put[len(end) :] + end
+                break
+        start16 = utf16_units(after[:start].decode().removeprefix(_BOM))
+        stop, stop16 = start + len(put.encode()), start16 + utf16_units(put)
+        hunks.append(Hunk(hunk.id, start, stop, start16, stop16, put, hunk.old, hunk.why))
+    return Change(change.path, digest(after), tuple(hunks))
+
+
+@dataclass(frozen=True, slots=True)
+class _Lines:
+    """The lines of a note without their ends, and where each begins, in bytes. The last one may be empty."""
+
+    texts: Sequence[bytes]
+    starts: Sequence[int]
+
+    @classmethod
+    def of(cls, data: bytes) -> "_Lines":
+        whole = data.split(b"\n")
+        starts = [0]
+        for line in whole[:-1]:
+            starts.append(starts[-1] + len(line) + 1)
+        return cls([line.removesuffix(b"\r") for line in whole], starts)
+
+    def touched(self, start: int, end: int) -> tuple[int, int]:
+        """The first and last line that a range stands in; the end of a line belongs to it."""
+        first = bisect_right(self.starts, start) - 1
+        return first, max(first, bisect_right(self.starts, max(start, end - 1)) - 1)
