@@ -7,8 +7,10 @@ from typing import Any
 
 from commands.survey import ACTIVE, FINISHED, Survey, is_template, status
 from commands.templates import template_path
+from context.calendar import iso_date
 from context.graph import cycles
 from context.kinds import PROJECT
+from context.members import Members
 from context.names import base_of
 from context.note import Note
 from context.query import dated
@@ -31,8 +33,11 @@ KINDS = {
     "missing_template": ("warning", "Write the template, or correct its path in the configuration (kinds)."),
     "stale_project": ("warning", "Log where it stands, or set its status to blocked or done."),
     "started_before_prerequisite": ("warning", "Finish the prerequisite first, or correct the status of one of them."),
+    "broken_query": ("warning", "Correct the query, or the name of the view; until then it shows nothing."),
     "ambiguous_name": ("notice", "Links by bare name reach only one of them; write the folder in the link."),
     "orphan": ("notice", "Link it from a map or a project, or file it away."),
+    "unevaluated_query": ("notice", "It may well be right: what it shows is only not counted here."),
+    "impossible_date": ("notice", "Correct the date; until then the task counts as one without it."),
     "flagged_note": ("notice", "Open the note and correct what is said."),
 }
 
@@ -51,8 +56,15 @@ class Finding:
         return {"code": self.kind, "weight": weight, "path": self.path, "message": self.message, "hint": hint}
 
 
-def check(snapshot: Snapshot, notes: Mapping[str, Note], survey: Survey) -> list[Finding]:
-    """All faults of the notes in scope, the gravest kinds first, then by path."""
+def check(members: Members, notes: Mapping[str, Note], survey: Survey) -> list[Finding]:
+    """All faults of the notes in scope, the gravest kinds first, then by path. Evaluates queries: for a thread.
+
+    Args:
+        members: of the maps of a snapshot, which the notes are of.
+        notes: those in scope.
+        survey: of them.
+    """
+    snapshot = members.snapshot
     own = {path: note for path, note in notes.items() if not is_template(snapshot, path)}
     found = [
         *_flags(own.values()),
@@ -60,6 +72,9 @@ def check(snapshot: Snapshot, notes: Mapping[str, Note], survey: Survey) -> list
         *_work(snapshot, own.values(), survey),
         *_prerequisites(snapshot, own),
         *_places(snapshot, own),
+        *_orphans(members, own),
+        *_queries(members, own),
+        *_dates(own.values()),
         *_templates(snapshot),
     ]
     order = list(KINDS)
@@ -128,15 +143,52 @@ def prerequisites(snapshot: Snapshot, note: Note) -> list[str]:
 
 def _places(snapshot: Snapshot, notes: Mapping[str, Note]) -> Iterator[Finding]:
     seen: set[str] = set()
-    for path, note in notes.items():
+    for path in notes:
         name = base_of(path)
         same = [one for one in snapshot.names.same_name(name) if one.endswith(".md") and one in snapshot.notes]
         if len(same) > 1 and name not in seen:
             seen.add(name)
             yield Finding("ambiguous_name", path, f"{len(same)} notes have this name: {', '.join(same)}")
-        linked = snapshot.graph.back.get(path) or snapshot.graph.out.get(path)
-        if not linked and not snapshot.settings.period(path) and path not in snapshot.maps and note.is_text:
+
+
+def _orphans(members: Members, notes: Mapping[str, Note]) -> Iterator[Finding]:
+    """Notes without a link that no map gathers. A bare base is no such map: it may list the whole vault."""
+    snapshot = members.snapshot
+    graph = snapshot.graph
+    alone = [
+        path
+        for path, note in notes.items()
+        if note.is_text
+        and not (graph.back.get(path) or graph.out.get(path) or path in snapshot.maps or snapshot.settings.period(path))
+    ]
+    asking = [path for path in snapshot.maps if path.endswith(".md") and members.asks(path)] if alone else []
+    gathered = {one.path for path in asking for one in members.of(path).members}
+    for path in alone:
+        if path not in gathered:
             yield Finding("orphan", path, "neither links to a note nor is linked from one")
+
+
+def _queries(members: Members, notes: Mapping[str, Note]) -> Iterator[Finding]:
+    """Queries of maps that show nothing. JavaScript is left out: whether it is right cannot be told."""
+    for path in members.snapshot.maps:
+        if path not in notes or not members.asks(path):
+            continue
+        for one in members.of(path).unsupported:
+            if one.kind == "dataviewjs":
+                continue
+            place = f"the {one.kind} query{f' of “{one.section}”' if one.section else ''}"
+            if one.broken:
+                yield Finding("broken_query", path, f"{place} shows nothing: {one.why}")
+            else:
+                yield Finding("unevaluated_query", path, f"{place} is not evaluated here: {one.why}")
+
+
+def _dates(notes: Iterable[Note]) -> Iterator[Finding]:
+    for note in notes:
+        for task in note.tasks:
+            for day in (task.due, task.scheduled, task.starts, task.created, task.completed, task.cancelled):
+                if day and iso_date(day) is None:
+                    yield Finding("impossible_date", note.path, f"{task.text[:120]} (there is no {day})")
 
 
 def _templates(snapshot: Snapshot) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from commands.request import Asked, CommandError, is_private, shares_of
 from commands.routing import ANSWER_TOKENS, QUESTION_TOKENS
 from commands.select import Selected, Selection, gathering
 from context.assemble import Context, Counter
+from context.members import members_of
 from context.query import scope
 from inference.decision import Decision
 from inference.node import Message
@@ -130,5 +131,7 @@ def _matter(prompt: Prompt, ready: Gathering) -> Matter:
         # Offsets of the snapshot's headings and tasks only mean something in the text they were read from.
         return read[1] if read and known and read[0].digest == known.digest else ""
 
-    found = health.check(ready.snapshot, ready.notes, ready.survey) if prompt.without_model == "health" else []
+    found: list[health.Finding] = []
+    if prompt.without_model == "health":
+        found = health.check(members_of(ready.snapshot, ready.calendar), ready.notes, ready.survey)
     return Matter(ready.snapshot, ready.notes, ready.survey, _NOTHING, found, text)

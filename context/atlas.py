@@ -6,6 +6,8 @@ from typing import Any
 from context.kinds import MAP
 from context.maps import Member
 from context.members import Members, Unsupported
+from context.names import fold
+from context.snapshot import Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +71,17 @@ def maps(members: Members) -> list[Entry]:
 
 
 def find(members: Members, name: str) -> Map:
-    """The map that is meant by a path or a name, as a link would mean it.
+    """The map that is meant by a path or a name, as a link would mean it, or by what only people call it.
+
+    Where there is no such note, an alias that one note alone has means it, and the name of a canvas or base without its
+    ending that file.
 
     Raises:
         NoMapError: no note is meant, or one that is no map.
     """
     snapshot = members.snapshot
-    path = snapshot.names.resolve(name, "")
-    if path is None or path not in snapshot.notes:
+    path = _meant(snapshot, name)
+    if path is None:
         raise NoMapError(
             "there is no note of this path or name", "`kos map` and GET /v1/maps list the maps of the vault."
         )
@@ -93,3 +98,15 @@ def find(members: Members, name: str) -> Map:
     missing = snapshot.graph.unresolved.get(path, ())
     gathered = members.of(path)
     return Map(path, why, gathered.members, gathered.places, len(missing), gathered.unsupported)
+
+
+def _meant(snapshot: Snapshot, name: str) -> str | None:
+    """The note, canvas or base that is meant by a path, a name or an alias; None when there is none."""
+    called = snapshot.names.resolve(name, "")
+    if called in snapshot.notes:
+        return called
+    aliased = snapshot.aliases.get(fold(name.strip()), ())
+    if len(aliased) == 1:
+        return aliased[0]
+    named = (snapshot.names.resolve(name.strip() + ending, "") for ending in (".canvas", ".base"))
+    return next((path for path in named if path in snapshot.notes), None)

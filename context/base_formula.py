@@ -11,7 +11,7 @@ from context.base_operators import arithmetic, at, member, negative
 from context.base_syntax import Binary, Call, Constant, Index, Items, Member, Name, Node, Unary, parse
 from context.base_values import Date, File, FormulaError, is_true, kind, order, text_of
 from context.note import Note
-from context.unsupported import UnsupportedError
+from context.unsupported import BrokenError, UnsupportedError
 
 # What an expression inside filter(), map() and reduce() may call by these names.
 _ITEM_NAMES = frozenset({"value", "index", "acc"})
@@ -68,9 +68,9 @@ class Formulas:
             return self._ready[name]
         source = self._sources.get(name)
         if source is None:
-            raise UnsupportedError(f"formula.{name}, which the base does not have")
+            raise BrokenError(f"formula.{name}, which the base does not have")
         if name in self._opened:
-            raise UnsupportedError(f"formula.{name}, which refers to itself")
+            raise BrokenError(f"formula.{name}, which refers to itself")
         self._opened.append(name)
         try:
             run = self.expression(source if isinstance(source, str) else text_of(source))

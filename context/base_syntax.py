@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from context.regexp import Regexp
-from context.unsupported import UnsupportedError
+from context.unsupported import BrokenError, UnsupportedError
 
 # Longer or deeper than any expression a person writes. A nesting costs the reader the frames of several operators.
 _LONGEST = 5000
@@ -130,9 +130,9 @@ class _Reader:
         self.depth = 0
         self._next()
 
-    def unread(self) -> UnsupportedError:
+    def unread(self) -> BrokenError:
         """What to raise where the next token does not belong."""
-        return UnsupportedError(f"the expression {self.source[:80]!r}, which cannot be read")
+        return BrokenError(f"the expression {self.source[:80]!r}, which cannot be read")
 
     def _next(self) -> None:
         """Step to the next token; the kind of the end is ""."""

@@ -14,10 +14,10 @@ from context.base_files import Files
 from context.base_formula import Evaluate, Formulas, Row
 from context.base_values import FormulaError, is_nothing, is_true, sort_key, text_of
 from context.calendar import Calendar
-from context.frontmatter import read
+from context.frontmatter import FAULT, read
 from context.names import base_of, fold
 from context.snapshot import Snapshot
-from context.unsupported import UnsupportedError
+from context.unsupported import BrokenError, UnsupportedError
 
 # A view without a name is shown by the name of its layout.
 _LAYOUTS = {"table": "Table", "cards": "Cards", "list": "List", "map": "Map"}
@@ -40,6 +40,7 @@ class View:
         members: paths of the files it shows, in its order, after filters, sort and limit.
         groups: (text of the value, paths) when it is grouped, in order; the members stand in the same order.
         unsupported: why it cannot be evaluated, "" when it can; it then has no members.
+        broken: it cannot because it is written wrongly, not because of what is supported here.
     """
 
     name: str
@@ -47,6 +48,7 @@ class View:
     members: tuple[str, ...]
     groups: tuple[tuple[str, tuple[str, ...]], ...] = ()
     unsupported: str = ""
+    broken: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ class Base:
 
     views: tuple[View, ...]
     unsupported: str = ""
+    broken: bool = False
 
     def view(self, name: str) -> View | None:
         """The view of a name, the first one for ""; None when there is none."""
@@ -81,15 +84,20 @@ def evaluate(source: str, snapshot: Snapshot, this: str, calendar: Calendar) -> 
             raise UnsupportedError(f"more than {_MOST_VIEWS} views")
         settings = [_mapping(one, "views") for one in views]
     except UnsupportedError as error:
-        return Base((), str(error))
+        return Base((), *_why(error))
     budget = [_MOST_STATEMENTS]
     try:
         rows = [Row(path, note) for path, note in snapshot.notes.items()]
         rows += [Row(path, None) for path in snapshot.attachments]
         common = _verdicts(_filter(given.get("filters"), formulas, budget), rows, files)
     except UnsupportedError as error:
-        return Base(tuple(View(*_title(one), (), (), str(error)) for one in settings))
+        return Base(tuple(View(*_title(one), (), (), *_why(error)) for one in settings))
     return Base(tuple(_view(one, common, formulas, budget) for one in settings))
+
+
+def _why(error: UnsupportedError) -> tuple[str, bool]:
+    """Why there is no result, and whether that is the fault of what is written."""
+    return str(error), isinstance(error, BrokenError)
 
 
 def _yaml(source: str) -> Mapping[str, Any]:
@@ -101,20 +109,21 @@ def _yaml(source: str) -> Mapping[str, Any]:
         raise UnsupportedError("more than one YAML document")
     front = read(f"---\n{text}\n---\n")
     if front.problem:
-        raise UnsupportedError(f"the base cannot be read: {front.problem}")
+        kind = BrokenError if front.problem.startswith(FAULT) else UnsupportedError
+        raise kind(f"the base cannot be read: {front.problem}")
     return front.properties
 
 
 def _mapping(value: Any, where: str) -> Mapping[str, Any]:
     if value is None or isinstance(value, dict):
         return value or {}
-    raise UnsupportedError(f"the base cannot be read: {where} is no mapping")
+    raise BrokenError(f"the base cannot be read: {where} is no mapping")
 
 
 def _listed(value: Any, where: str) -> list[Any]:
     if value is None or isinstance(value, list):
         return value or []
-    raise UnsupportedError(f"the base cannot be read: {where} is no list")
+    raise BrokenError(f"the base cannot be read: {where} is no list")
 
 
 def _title(settings: Mapping[str, Any]) -> tuple[str, str]:
@@ -140,7 +149,7 @@ def _filter(value: Any, formulas: Formulas, budget: list[int]) -> Filter:
     if isinstance(value, bool):
         return lambda _: value
     if not isinstance(value, dict):
-        raise UnsupportedError("a filter that is neither a text nor an object")
+        raise BrokenError("a filter that is neither a text nor an object")
     if not value:
         return lambda _: True
     if len(value) != 1 or next(iter(value)) not in ("and", "or", "not"):
@@ -234,14 +243,14 @@ def _view(settings: Mapping[str, Any], common: Candidates, formulas: Formulas, b
             rows = rows[:limit]
         groups = _groups(rows, settings.get("groupBy"), formulas)
     except UnsupportedError as error:
-        return View(name, layout, (), (), str(error))
+        return View(name, layout, (), (), *_why(error))
     members = [path for _, paths in groups for path in paths] if groups else [row.path for row in rows]
     return View(name, layout, tuple(members), groups)
 
 
 def _named(error: UnsupportedError, row: Row) -> UnsupportedError:
     """The same, with the file of which it could not be told: its value may be the only one of its kind."""
-    return UnsupportedError(f"{error} (first in {row.path})")
+    return type(error)(f"{error} (first in {row.path})")
 
 
 def _sorted(rows: list[Row], settings: Mapping[str, Any], formulas: Formulas) -> list[Row]:

@@ -67,6 +67,7 @@ class Result:
         approximate: fields whose values are not known for certain: "file.ctime" is when the file was last modified.
         unsupported: why there is no result, "" when there is one: what is not evaluated here, or the error that
             Dataview itself shows.
+        broken: it is that error: the query is written wrongly.
     """
 
     kind: str
@@ -76,6 +77,7 @@ class Result:
     tasks: tuple[tuple[str, int], ...] = ()
     approximate: tuple[str, ...] = ()
     unsupported: str = ""
+    broken: bool = False
 
 
 def evaluate(source: str, snapshot: Snapshot, this: str, calendar: Calendar) -> Result:
@@ -123,9 +125,9 @@ def _said(run: "_Run", result: Callable[[], Result], shape: str) -> Result:
     try:
         return result()
     except (SyntaxFault, UnsupportedError) as reason:
-        return Result(shape, unsupported=str(reason))
+        return Result(shape, unsupported=str(reason), broken=isinstance(reason, SyntaxFault))
     except RowError as error:
-        return Result(shape, unsupported=f"fails: {error}")
+        return Result(shape, unsupported=f"fails: {error}", broken=True)
     except (RecursionError, OverflowError):
         return Result(shape, unsupported="too much: a value too large or nested too deep")
     finally:

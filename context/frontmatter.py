@@ -39,6 +39,10 @@ _FLAT_LINE = re.compile(
 _Loader: Any = getattr(yaml, "CLoader", yaml.Loader)
 
 
+# How the problems begin that are faults of the text; all others are limits of what is read here.
+FAULT = "not "
+
+
 class FrontmatterError(ValueError):
     """The block between the `---` lines is not a list of properties; the message says why and on which line."""
 
@@ -91,7 +95,7 @@ class _Guarded(BaseHandler):
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             line = f" (line {mark.line + 2})" if mark is not None else ""
-            raise FrontmatterError(f"not YAML{line}: {getattr(error, 'problem', None) or 'unreadable'}") from None
+            raise FrontmatterError(f"{FAULT}YAML{line}: {getattr(error, 'problem', None) or 'unreadable'}") from None
 
 
 def read(text: str) -> Front:
@@ -190,7 +194,7 @@ class _Composer:
             elif isinstance(event, yaml.ScalarEvent) and found is None and event.value in _NULL:
                 found = {}
             elif isinstance(event, yaml.NodeEvent):
-                raise FrontmatterError("not a list of properties (name: value)")
+                raise FrontmatterError(f"{FAULT}a list of properties (name: value)")
         return found or {}
 
     def _mapping(self, depth: int) -> dict[str, Any]:

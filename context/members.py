@@ -39,11 +39,13 @@ class Unsupported:
         section: the heading path under which it stands.
         kind: "base", "dataview" or "dataviewjs".
         why: what is not supported, or what is wrong with it.
+        broken: it is wrong: it cannot be read, fails, or names a view that is not there.
     """
 
     section: str
     kind: str
     why: str
+    broken: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,11 @@ class Members:
             note = self.snapshot.notes.get(path)
             found = self._known[path] = self._gathered(note) if note else Gathered(())
         return found
+
+    def asks(self, path: str) -> bool:
+        """Whether a map gathers by queries. Evaluates none."""
+        note = self.snapshot.notes.get(path)
+        return note is not None and any(True for _ in self._sources(note))
 
     def _gathered(self, note: Note) -> Gathered:
         found: dict[tuple[str, str], Member] = {}
@@ -164,7 +171,7 @@ class Members:
         elif query.kind == "dataview":
             result = dataview.evaluate(query.source, self.snapshot, note.path, self.calendar)
             if result.unsupported:
-                yield Unsupported(section, "dataview", result.unsupported)
+                yield Unsupported(section, "dataview", result.unsupported, result.broken)
             yield from (Member(path, section, "dataview") for path in result.members)
         elif query.kind == "dataviewjs":
             yield Unsupported(section, "dataviewjs", "JavaScript is not run here")
@@ -174,15 +181,15 @@ class Members:
         base = bases.evaluate(source, self.snapshot, this, self.calendar)
         views: Iterable[bases.View | None] = base.views if name is None else [base.view(name)]
         if base.unsupported:
-            yield Unsupported(section, "base", base.unsupported)
+            yield Unsupported(section, "base", base.unsupported, base.broken)
             return
         for view in views:
             if view is None:
-                yield Unsupported(section, "base", f"it has no view {name!r}")
+                yield Unsupported(section, "base", f"it has no view {name!r}", broken=True)
                 continue
             under = view.name if name is None else section
             if view.unsupported:
-                yield Unsupported(under, "base", view.unsupported)
+                yield Unsupported(under, "base", view.unsupported, view.broken)
             yield from (Member(path, under, "base") for path in view.members)
 
     def _belonging(self, note: Note) -> Iterator[Member]:

@@ -3,3 +3,7 @@
 
 class UnsupportedError(Exception):
     """Something whose meaning the documentation does not fix, or that we do not evaluate; the message names it."""
+
+
+class BrokenError(UnsupportedError):
+    """What is written is wrong: no program could read it, or it names what is not there."""

@@ -415,6 +415,10 @@ class Fleet:
         """How the breaker of each node stands."""
         return self.nodes.standings()
 
+    def addresses(self) -> dict[str, str]:
+        """The address of each node."""
+        return {name: node.url for name, node in self.profile.nodes.items()}
+
     def lines(self) -> dict[str, dict[str, Any]]:
         """The line before each node, and how near its models are: hot (in memory), loading, warm or cold."""
         return {name: self._line(name, owner) for name, owner in self._owners.items()}

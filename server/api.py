@@ -61,6 +61,10 @@ class Fleet(Protocol):
         """Which nodes are left alone after failures."""
         ...
 
+    def addresses(self) -> Mapping[str, str]:
+        """Where each node is."""
+        ...
+
 
 class House(Protocol):
     """What commands work with, as far as the edge asks it."""

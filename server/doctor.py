@@ -484,13 +484,14 @@ def _profile(config: Config, status: Status, embeddings: _Embeddings) -> Checks:
     states, plan, modes = asyncio.run(_states(config, profile, embeds=embedding is not None))
     left = _left_alone(status.get("nodes", ()))
     for state in states:
-        yield from _node(profile, profile.nodes[state.name], state, embedding, left.pop(state.name, ""))
-        yield from _mode(profile.nodes[state.name], modes.get(state.name))
-    for name, told in left.items():  # the service has a profile of its own
-        yield Check(f"node {name}", "warning", f"the service {told}", _LEFT_FIX)
+        node = profile.nodes[state.name]
+        yield from _node(profile, node, state, embedding, left.pop((node.name, node.url), ""))
+        yield from _mode(node, modes.get(state.name))
+    for (name, url), told in left.items():  # the service has a profile or an address of its own
+        yield Check(f"node {name}", "warning", f"the service has it at {url} and {told}", _LEFT_FIX)
     known = {state.name: state for state in states}
-    for node in plan.nodes:
-        yield from _memory(node, known[node.node.name])
+    for planned in plan.nodes:
+        yield from _memory(planned, known[planned.node.name])
     if embedding is not None:
         state = known[embedding.node]
         if not state.reachable:
@@ -499,8 +500,8 @@ def _profile(config: Config, status: Status, embeddings: _Embeddings) -> Checks:
             embeddings.missing = f"{embedding.model} is not on node {state.name}"
 
 
-def _left_alone(nodes: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """Nodes that the service asks nothing of after failures, and how it says that: only it knows."""
+def _left_alone(nodes: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], str]:
+    """Nodes, by name and address, that the service asks nothing of after failures, and how it says that."""
     left = {}
     for node in nodes:
         breaker = node["breaker"]
@@ -509,7 +510,7 @@ def _left_alone(nodes: Iterable[Mapping[str, Any]]) -> dict[str, str]:
         wait, failures = breaker["probe_seconds"], breaker["failures"]
         after = f" after {failures} failure{'s' * (failures != 1)} in a row" if failures else ""
         then = "the next request goes there to see" if wait is None else f"it is asked again in {wait:.1f} s"
-        left[node["name"]] = f"leaves it alone{after} ({breaker['last_error']}); {then}"
+        left[node["name"], node.get("url", "")] = f"leaves it alone{after} ({breaker['last_error']}); {then}"
     return left
 
 

@@ -117,15 +117,15 @@ async def decisions(request: Request, limit: Annotated[int, Query(ge=1, le=MOST_
 
 
 async def _nodes(service: Service) -> list[dict[str, Any]]:
-    """Each node as it told of itself, the line before it, how its breaker stands, and its mode if it has one."""
+    """Each node as it told of itself, its address, the line before it, its breaker, and its mode if it has one."""
     if service.house is None:
         return []
     fleet = service.house.fleet
     states, breakers, lines = await fleet.states(), fleet.breakers(), fleet.lines()
-    modes = fleet.modes.all()
+    urls, modes = fleet.addresses(), fleet.modes.all()
     return [
         asdict(state)
-        | {"line": lines[state.name], "breaker": asdict(breakers[state.name])}
+        | {"url": urls[state.name], "line": lines[state.name], "breaker": asdict(breakers[state.name])}
         | ({"mode": modes[state.name].now} if state.name in modes else {})
         for state in states
     ]

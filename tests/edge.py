@@ -99,6 +99,9 @@ class House:
     def breakers(self) -> dict[str, Standing]:
         return {"desk": Standing("open", 3, "it broke off", 1.5)}
 
+    def addresses(self) -> dict[str, str]:
+        return {"desk": "http://127.0.0.1:11434"}
+
     def commands(self) -> list[dict[str, Any]]:
         return [{"name": name, "description": f"The command {name}."} for name in (*SHIPPED, "own")]
 

@@ -24,6 +24,7 @@ from context.cache import open_cache
 from context.calendar import calendar
 from context.index import Index
 from context.kinds import configured
+from context.members import members_of
 from context.query import scope
 from context.vault import Vault, VaultOptions
 from inference.node import NodeUnavailable
@@ -48,7 +49,7 @@ def matter(vault: Vault, text: str = "", *, within: Any = None, now: str = "2025
     wanted = Selection(text, gather, 4000, BYTES4, scope(within), calendar(now, "Europe/Berlin"))
     chosen = build(vault, open_cache("memory", vault_id="t", path=None), wanted)
     ready = chosen.gathering
-    found = health.check(ready.snapshot, ready.notes, ready.survey)
+    found = health.check(members_of(ready.snapshot, ready.calendar), ready.notes, ready.survey)
 
     def read(path: str) -> str:
         return (ready.read(path) or (None, ""))[1]

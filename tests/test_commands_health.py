@@ -14,6 +14,7 @@ from context.assemble import BYTES4
 from context.calendar import calendar
 from context.index import Index
 from context.kinds import configured
+from context.members import members_of
 from context.query import scope
 from context.vault import Vault, VaultOptions
 from tests.vaults import open_vault
@@ -24,7 +25,7 @@ SAMPLE = Path(__file__).parent.parent / "examples" / "vault"
 def checked(vault: Vault, within: Mapping[str, Any] | None = None, *, private: bool = True) -> list[Finding]:
     wanted = Selection("", {}, 1000, BYTES4, scope(within), calendar("2025-09-14", "UTC"), private=private)
     ready = gathering(vault, wanted)
-    return check(ready.snapshot, ready.notes, ready.survey)
+    return check(members_of(ready.snapshot, ready.calendar), ready.notes, ready.survey)
 
 
 def of(kind: str, vault: Vault, **more: Any) -> list[tuple[str, str]]:
@@ -215,3 +216,77 @@ def test_projects_by_folder_are_judged_as_projects(tmp_path: Path) -> None:
     vault = open_vault(tmp_path, {}, VaultOptions(kinds=configured({"project": {"folder": "Efforts"}})))
     assert len(of("prerequisite_cycle", vault)) == 1
     assert [path for path, _ in of("started_before_prerequisite", vault)] == ["Efforts/A.md"]
+
+
+def test_what_a_map_gathers_by_a_query_is_no_orphan(tmp_path: Path) -> None:
+    files = {
+        "Home.md": "# Dishes\n```dataview\nLIST FROM #dish\n```\n![[Tools.base]]\n",
+        "Tools.base": "filters: 'file.inFolder(\"Tools\")'\nviews:\n  - type: table\n",
+        "All.base": "views:\n  - type: table\n",
+        "Leek.md": "#dish",
+        "Tools/Spade.md": "",
+        "Alone.md": "",
+        "Note.md": "[[Home]]\n```dataview\nLIST\n```\n",
+    }
+    vault = open_vault(tmp_path, files)
+    assert [path for path, _ in of("orphan", vault)] == ["Alone.md"], (
+        "neither a bare base nor a note is a map that counts"
+    )
+    gathered = {path: text for path, text in files.items() if path not in ("Alone.md", "Home.md")}
+    vault = open_vault(tmp_path / "other", gathered)
+    assert [path for path, _ in of("orphan", vault)] == ["Leek.md", "Note.md", "Tools/Spade.md"]
+
+
+def test_queries_of_maps_that_show_nothing(tmp_path: Path) -> None:
+    files = {
+        "Home.md": '# Work\n## Open\n```dataview\nLIST FROM "Projects WHERE\n```\n'
+        "```dataview\nLIST WHERE file.lists\n```\n# Books\n![[Books.base#Nope]]\n![[Books.base#open]]\n"
+        "```dataviewjs\ndv.pages()\n```\n```base\nfilters: random() > 1\n```\n",
+        "Books.base": "views:\n  - {type: table, name: Open}\n",
+        "Bad.base": "filters: 'file.foo('\nviews:\n  - {type: table, name: All}\n",
+        "Torn.base": "views: [\n",
+        "Long.base": f"views: [{{name: {'x' * 70_000}}}]\n",
+        "Fails.md": "---\ntype: moc\n---\n```dataview\nLIST WHERE nofunction(1)\n```\n[[Home]]",
+        "Note.md": "[[Home]]\n```dataview\nno query\n```\n",
+    }
+    vault = open_vault(tmp_path, files)
+    broken = of("broken_query", vault)
+    assert [message for path, message in broken if path == "Home.md"] == [
+        "the base query of “Books” shows nothing: it has no view 'Nope'",
+        "the dataview query of “Work > Open” shows nothing: the query does not parse (line 1, column 11)",
+    ]
+    assert [path for path, _ in broken] == ["Bad.base", "Fails.md", "Home.md", "Home.md", "Torn.base"]
+    assert broken[0][1] == "the base query of “All” shows nothing: the expression 'file.foo(', which cannot be read"
+    assert broken[1][1].startswith("the dataview query shows nothing: fails: WHERE: there is no function nofunction")
+    assert "the base cannot be read: not YAML" in broken[-1][1]
+    told = of("unevaluated_query", vault)
+    assert [path for path, _ in told] == ["Home.md", "Home.md", "Long.base"], "and JavaScript is not judged at all"
+    assert told[0][1].startswith("the base query of “Books” is not evaluated here: random()")
+    assert told[1][1] == "the dataview query of “Work > Open” is not evaluated here: file.lists"
+
+
+def test_nothing_private_is_said_by_a_query_out_of_the_house(tmp_path: Path) -> None:
+    files = {
+        "Home.md": "```base\nfilters: price + 1 > 2\n```\n",
+        "Kanarie.md": "---\nprivate: true\nprice: [1]\n---\n```dataview\nkanarie\n```\n",
+    }
+    vault = open_vault(tmp_path, files)
+    assert "Kanarie.md" in of("unevaluated_query", vault)[0][1]
+    assert of("unevaluated_query", vault, private=False) == []
+
+
+def test_a_broken_canvas_is_told_like_a_broken_note(tmp_path: Path) -> None:
+    vault = open_vault(tmp_path, {"Board.canvas": '{"nodes": [', "Shelf.base": b"\x00"})
+    assert of("flagged_note", vault) == [
+        ("Board.canvas", "canvas: not JSON"),
+        ("Shelf.base", "binary: it holds NUL bytes and is no text"),
+    ]
+
+
+def test_a_day_that_no_calendar_has_is_told(tmp_path: Path) -> None:
+    tasks = "- [ ] prune 📅 2026-13-45\n- [x] sow [scheduled:: 2025-02-29] ✅ 2025-02-28\n- [ ] dig 📅 2024-02-29\n"
+    vault = open_vault(tmp_path, {"Hub.md": "[[Work]]", "Work.md": tasks})
+    assert of("impossible_date", vault) == [
+        ("Work.md", "prune (there is no 2026-13-45)"),
+        ("Work.md", "sow (there is no 2025-02-29)"),
+    ]

@@ -110,3 +110,34 @@ def test_what_the_hint_names_makes_a_note_a_map(tmp_path: Path) -> None:
     }  # fmt: skip
     found = Members(open_vault(tmp_path, files | {f"n{number}.md": "" for number in range(10)}).snapshot, TODAY)
     assert {entry.path for entry in maps(found)} == set(files)
+
+
+def test_a_map_is_named_by_what_people_call_it(tmp_path: Path) -> None:
+    files: dict[str, str | bytes] = {
+        "Maps/Beds.md": "---\naliases: [Garden, Café, Both, Board, Leek]\n---\n",
+        "Maps/Shed.md": "---\naliases: [Both]\n---\n",
+        "Leek.md": "",
+        "Deep/Board.canvas": "{}",
+        "Deep/Shelf.base": "",
+        "Deep/Plan.canvas": "{}",
+        "Plan.png": b"",
+        "Twin.base": "",
+        "Twin.canvas": "{}",
+    }
+    members = Members(open_vault(tmp_path, files).snapshot, TODAY)
+    meant = {
+        "garden": "Maps/Beds.md",
+        " Cafe\u0301": "Maps/Beds.md",
+        "Board": "Maps/Beds.md",
+        "Shelf": "Deep/Shelf.base",
+    }
+    meant |= {"deep/board": "Deep/Board.canvas", "Plan": "Deep/Plan.canvas", "Twin": "Twin.canvas"}
+    assert {name: find(members, name).path for name in meant} == meant
+    for name, why in (
+        ("Both", "no note of this path"),
+        ("Leek", "no map"),
+        ("Plan.png", "no note"),
+        ("Nowhere", "no note"),
+    ):
+        with pytest.raises(NoMapError, match=why):
+            find(members, name)

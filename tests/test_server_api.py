@@ -680,7 +680,7 @@ def test_the_status_tells_no_secret_and_no_path(tmp_path: Path) -> None:
     line = {"running": 0, "waiting": 0, "models": []}
     breaker = {"state": "open", "failures": 3, "last_error": "it broke off", "probe_seconds": 1.5}
     state = {"name": "desk", "reachable": True, "loaded": [{"model": "small", "size": 3}], "error": ""}
-    state |= {"line": line, "breaker": breaker}
+    state |= {"url": "http://127.0.0.1:11434", "line": line, "breaker": breaker}
     assert told.json["nodes"] == [state]
     assert ask(app, "GET", "/v1/nodes").json == {"nodes": [state]}
     for secret in (TOKEN, "secret", str(tmp_path)):

@@ -57,7 +57,7 @@ def found(config: Config) -> dict[str, Check]:
 
 
 @contextmanager
-def node_that_says(answers: Mapping[str, Any], host: str = "127.0.0.1") -> Iterator[str]:
+def node_that_says(answers: Mapping[str, Any], host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
     """A node with fixed answers; its address."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -72,7 +72,7 @@ def node_that_says(answers: Mapping[str, Any], host: str = "127.0.0.1") -> Itera
         def log_message(self, *_: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer((host, 0), Handler)
+    server = ThreadingHTTPServer((host, port), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
@@ -367,23 +367,28 @@ def test_a_node_that_the_service_leaves_alone(tmp_path: Path) -> None:
         assert (check.name, check.status) == ("node local", "broken"), "one fact, one line"
         assert "ollama serve" in check.fix
         # It answers the doctor, and the service knows nothing of that yet: only then is there more to say.
-        with node_that_says(ollama()) as other:
-            every = list(checks(lambda: edge_config(tmp_path, ollama_url=other, cache="memory")))
-    [check] = [one for one in every if one.name == "node local"]
+        with node_that_says(ollama(), port=int(url.rpartition(":")[2])):
+            same = list(checks(lambda: edge_config(tmp_path, ollama_url=url, cache="memory")))
+        with node_that_says(ollama()) as elsewhere:
+            every = list(checks(lambda: edge_config(tmp_path, ollama_url=elsewhere, cache="memory")))
+    [check] = [one for one in same if one.name == "node local"]
     assert check.status == "warning"
-    assert re.fullmatch(
-        rf"Ollama 0\.33\.0 at {other} \(local\); the service leaves it alone "
-        rf"\(node 'local' at {url} refuses connections\); it is asked again in [0-2]\.\d s",
-        check.found,
-    )
+    left = rf"leaves it alone \(node 'local' at {url} refuses connections\); it is asked again in [0-2]\.\d s"
+    assert re.fullmatch(rf"Ollama 0\.33\.0 at {url} \(local\); the service {left}", check.found)
     assert "the vault alone" in check.fix
+    # At another address it is another node.
+    here, there = [one for one in every if one.name == "node local"]
+    assert (here.status, here.found) == ("ok", f"Ollama 0.33.0 at {elsewhere} (local)")
+    assert there.status == "warning"
+    assert re.fullmatch(rf"the service has it at {url} and {left}", there.found)
 
 
 def test_a_node_that_is_to_be_tried() -> None:
     breaker = {"state": "half-open", "failures": 3, "last_error": "it broke off", "probe_seconds": None}
-    closed = {"name": "rack", "breaker": breaker | {"state": "closed"}}
+    url = "http://127.0.0.1:11434"
+    closed = {"name": "rack", "url": url, "breaker": breaker | {"state": "closed"}}
     told = "leaves it alone after 3 failures in a row (it broke off); the next request goes there to see"
-    assert _left_alone([closed, {"name": "desk", "breaker": breaker}]) == {"desk": told}
+    assert _left_alone([closed, {"name": "desk", "url": url, "breaker": breaker}]) == {("desk", url): told}
 
 
 def test_models_that_are_missing(tmp_path: Path) -> None:
