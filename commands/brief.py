@@ -15,11 +15,16 @@ from context.names import base_of, fold
 from context.note import Note
 from context.snapshot import Snapshot
 
-# Lines of one section at most; a briefing is read in a minute.
-_LINES = 8
+# Lines of one section at most; a briefing is read in a minute. A plan looks back further.
+_LINES, _PLAN_LINES = 8, 16
+# Lines of one day at most.
+_DAY_LINES = 3
+# What these ways of gathering pick fits the person's words; what others pick may do so by chance.
+_BY_WORDS = frozenset({"search", "maps", "note"})
 # Properties that say what holds a project up: `blocked-by`, `blocker`; not `blocks`, which it holds up itself.
 _BLOCKER = re.compile(r"block(?:ed|er)", re.IGNORECASE)
 _OUT_OF_SCOPE = "No note of the vault fits the scope of this request."
+_NOTHING_FITS = "The vault holds nothing that fits these words."
 _WAITING = ("block", "wait", "stuck")
 
 
@@ -35,6 +40,7 @@ class Matter:
         findings: faults found, for an answer about the vault's health.
         text: the text of a note in scope, "" when it changed meanwhile.
         words: what was asked, and the selection.
+        log: the heading of a daily note under which the person's words are kept.
     """
 
     snapshot: Snapshot
@@ -44,6 +50,7 @@ class Matter:
     findings: Sequence[Finding]
     text: Callable[[str], str]
     words: str = ""
+    log: str = ""
 
 
 def briefing(matter: Matter) -> str:
@@ -96,7 +103,7 @@ def skeleton(matter: Matter) -> str:
         if task.status not in {"x", "X", "-"} and not task.due and not task.scheduled
     ]
     sections = {
-        "Reflection": _days(matter, most=1),
+        "Reflection": _days(matter, _PLAN_LINES),
         "Open ends": open_ends,
         "Projects": [
             line
@@ -107,16 +114,16 @@ def skeleton(matter: Matter) -> str:
         "Due this week": list(_due(matter, overdue=False)),
         "Ready to start": _ready(matter),
     }
-    return _sections(sections, lines=16) or _nothing(matter)
+    return _sections(sections, _PLAN_LINES) or _nothing(matter)
 
 
 def findings(matter: Matter) -> str:
-    """The passages that fit: of each the lines that fit best, quoted and cited."""
-    passages = matter.context.passages
-    if not passages:
-        return _OUT_OF_SCOPE if _out_of_scope(matter) else "The vault holds nothing that fits these words."
+    """The passages that fit the words: of each the lines that fit best, quoted and cited."""
+    if _out_of_scope(matter):
+        return _OUT_OF_SCOPE
     lines = []
     question = Question.of(matter.words)
+    passages = [one for one in matter.context.passages if _fits(one, question)]
     # Scores compare within a lane only: what the words found comes first, then what was gathered for other reasons.
     for passage in sorted(passages, key=lambda one: (one.lane != "search", -one.score))[:_LINES]:
         note = matter.snapshot.notes.get(passage.path)
@@ -124,9 +131,13 @@ def findings(matter: Matter) -> str:
         if note is not None and found is not None:
             lines.append(f"- {_cite(matter, note, _heading(passage, note, found))}")
             lines += [f"  > {line}".rstrip() for line in found.lines]
-    if not lines:
-        return "The vault holds nothing that fits these words."
-    return "This is what the vault holds on it:\n\n" + "\n".join(lines)
+    return "This is what the vault holds on it:\n\n" + "\n".join(lines) if lines else _NOTHING_FITS
+
+
+def _fits(passage: Passage, question: Question) -> bool:
+    """Whether a passage was picked for the words, or holds one: what is picked otherwise may cover what was found."""
+    said = f"{base_of(passage.path)} {passage.heading} {passage.text}"
+    return passage.lane in _BY_WORDS or bool(question.within(said))
 
 
 def _excerpt(passage: Passage, note: Note, question: Question) -> Excerpt | None:
@@ -192,22 +203,31 @@ def _sections(sections: Mapping[str, Sequence[str]], lines: int = _LINES) -> str
     return "\n\n".join(parts)
 
 
-def _days(matter: Matter, most: int = 3) -> list[str]:
-    lines = []
-    for note, day in matter.survey.recent:
-        text = matter.text(note.path)
-        said = [line for line in _log_lines(note, text) if line[1]][:most]
-        if not said:
+def _days(matter: Matter, room: int = _LINES) -> list[str]:
+    """The last lines of the last days, the newest day first; each day has one at least, and says how many it leaves."""
+    lines: list[str] = []
+    recent = matter.survey.recent
+    for place, (note, day) in enumerate(recent, 1):
+        said = [one for one in _log_lines(note, matter.text(note.path)) if one[1]]
+        shown = _last(said, matter.log, max(1, min(_DAY_LINES, room - len(lines) - (len(recent) - place))))
+        earlier = f" (and {len(said) - len(shown)} earlier)" if len(said) > len(shown) else ""
+        lead = f"**{day.isoformat()}**{earlier} "
+        for heading, line in shown:
+            lines.append(f"- {lead}{line} ({_cite(matter, note, heading)})")
+            lead = ""
+        if not shown:
             lines.append(f"- {_cite(matter, note)}")
-        lines += [
-            f"- {_day(day.isoformat(), index)}{line} ({_cite(matter, note, heading)})"
-            for index, (heading, line) in enumerate(said)
-        ]
     return lines
 
 
-def _day(day: str, index: int) -> str:
-    return f"**{day}** " if index == 0 else ""
+def _last(said: Sequence[tuple[str, str]], log: str, most: int) -> list[tuple[str, str]]:
+    """The last lines of a day, each with its heading, in their order.
+
+    What was kept last is always among them: a day may have more to say behind its log.
+    """
+    last = list(said[-most:])
+    kept = [one for one in said if log and fold(one[0].rsplit(" > ", 1)[-1]) == fold(log)]
+    return last if not kept or kept[-1] in last else [kept[-1], *last[1:]]
 
 
 def _log_lines(note: Note, text: str) -> Iterable[tuple[str, str]]:
@@ -306,7 +326,7 @@ def _unlocks(matter: Matter, project: Project) -> list[str]:
 
 
 def _ready(matter: Matter) -> list[str]:
-    """Planned projects whose prerequisites are all done."""
+    """Planned projects whose prerequisites are all done, or that have none."""
     lines = []
     for note in matter.notes.values():
         if matter.snapshot.kind(note) != PROJECT or is_template(matter.snapshot, note.path):
@@ -314,7 +334,8 @@ def _ready(matter: Matter) -> list[str]:
         needed = [matter.snapshot.notes[path] for path in prerequisites(matter.snapshot, note)]
         waits = [one for one in needed if status(one) not in FINISHED and matter.snapshot.kind(one) == PROJECT]
         if status(note) == "planned" and not waits:
-            lines.append(f"- {_cite(matter, note)}: its prerequisites are done")
+            why = "its prerequisites are done" if needed else "no project has to come first"
+            lines.append(f"- {_cite(matter, note)}: {why}")
     return lines
 
 

@@ -30,7 +30,7 @@ def built(house: House, wanted: Selection, found: Gathering | None = None) -> Se
 
 def out_of_scope(request: Request, selected: Selected) -> list[dict[str, Any]]:
     """The finding that a scope leaves no note, since a name in it is most likely misspelt."""
-    if selected.gathering.notes or not scope(request.scope):
+    if selected.gathering.notes or selected.gathering.withheld or not scope(request.scope):
         return []
     told = ", ".join(
         f"{name} {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
@@ -38,6 +38,24 @@ def out_of_scope(request: Request, selected: Selected) -> list[dict[str, Any]]:
     )
     hint = "Look at how the folder, tag or property is written in the notes, or leave a part of the scope out."
     return [notice("nothing_in_scope", f"no note fits the scope ({told[:200]})", hint)]
+
+
+def withheld(selected: Selected) -> list[dict[str, Any]]:
+    """The finding that private notes in scope were left out; which ones, or whether they would fit, nobody looked."""
+    count = selected.gathering.withheld
+    if not count:
+        return []
+    told = "1 private note was" if count == 1 else f"{count} private notes were"
+    hint = "Ask a model on this machine, or name the node in `trusted_nodes` if it is of class lan."
+    return [notice("private_withheld", f"{told} not looked at: the node is not trusted with them", hint)]
+
+
+def nothing_fits(request: Request, selected: Selected) -> list[dict[str, Any]]:
+    """The finding that no passage fits the words."""
+    if not request.text.strip() or not selected.gathering.notes or selected.context.passages or selected.context.cut:
+        return []
+    hint = "Ask with words that stand in the notes, or name a note, a tag or a day."
+    return [notice("nothing_fits", "the vault holds nothing that fits these words", hint)]
 
 
 async def build_context(house: House, request: Request) -> dict[str, Any]:
@@ -65,7 +83,8 @@ async def build_context(house: House, request: Request) -> dict[str, Any]:
     given, findings, cached = at_hand(house.vault, wanted, house.latest), [], True
     if given is None:
         selected = await asyncio.to_thread(built, house, wanted)
-        findings, cached = out_of_scope(request, selected), selected.cached
+        findings = out_of_scope(request, selected) + nothing_fits(request, selected)
+        cached = selected.cached
         if selected.gathering.is_missing_likeness:
             hint = "Ask again in a moment; `kos doctor` tells what is wrong with the model for embeddings."
             findings.append(

@@ -81,6 +81,7 @@ class Gathering:
         since: when the command last ran; None when it never did.
         open_note: the note the person has open, if any.
         private: whether private notes may be used, because the answer stays in the house.
+        withheld: how many notes in scope may not.
         budget: tokens that may be filled.
         texts: what was read, by path.
         hourly: maps that were walked and whose queries ask for the time of day.
@@ -97,6 +98,7 @@ class Gathering:
     since: float | None = None
     open_note: str = ""
     private: bool = True
+    withheld: int = 0
     budget: int = 4000
     vectors: "Vectors | None" = None
     texts: dict[str, tuple[Note, str] | None] = field(default_factory=dict)

@@ -62,7 +62,7 @@ def prepare(house: House, asked: Asked, decision: Decision | None, counter: Coun
     prompt = asked.prompt
     wanted = _wanted(house, asked, decision, counter)
     found = gathering(house.vault, wanted)
-    matter = _matter(prompt, found)
+    matter = _matter(house, prompt, found)
     told = facts(matter, prompt.without_model) if "facts" in prompt.blanks else ""
     head = (house.preamble, instructions(asked, house.settings.language), told, found.snapshot)
     bare = messages(*head)
@@ -122,7 +122,7 @@ def _room(prompt: Prompt, decision: Decision, bare: int, answer_tokens: int) -> 
     return room
 
 
-def _matter(prompt: Prompt, ready: Gathering) -> Matter:
+def _matter(house: House, prompt: Prompt, ready: Gathering) -> Matter:
     """What an answer without a model is made of, its passages still to come."""
 
     def text(path: str) -> str:
@@ -134,4 +134,5 @@ def _matter(prompt: Prompt, ready: Gathering) -> Matter:
     found: list[health.Finding] = []
     if prompt.without_model == "health":
         found = health.check(members_of(ready.snapshot, ready.calendar), ready.notes, ready.survey)
-    return Matter(ready.snapshot, ready.notes, ready.survey, _NOTHING, found, text)
+    log = house.settings.capture_heading
+    return Matter(ready.snapshot, ready.notes, ready.survey, _NOTHING, found, text, log=log)

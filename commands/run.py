@@ -11,7 +11,7 @@ from commands import events
 from commands.brief import ANSWERS
 from commands.check import citations
 from commands.choosing import choose, cleaned
-from commands.contexts import out_of_scope
+from commands.contexts import out_of_scope, withheld
 from commands.demand import deadline, decision_for, does_without
 from commands.events import FINAL, Event
 from commands.filing import synthesis_of
@@ -296,7 +296,7 @@ async def _finish(job: _Run, ready: Ready, gate: Gate, decision: Decision | None
         hint = "Fix the day with --now, or write today's daily note."
         report.notice("no_recent_notes", ready.matter.survey.late, hint)
     report.findings += [one.as_dict() for one in ready.matter.findings]
-    report.findings += out_of_scope(asked.request, selected)
+    report.findings += out_of_scope(asked.request, selected) + withheld(selected)
     if selected.gathering.is_missing_likeness:
         report.degraded.append("embeddings")
     if job.edits:

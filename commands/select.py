@@ -90,7 +90,7 @@ def gathering(vault: Vault, wanted: Selection) -> Gathering:
         context.query.QueryError: the scope names a project that does not exist.
     """
     whole = snapshot = vault.snapshot
-    notes = select(snapshot, wanted.scope)
+    notes = inside = select(snapshot, wanted.scope)
     if not wanted.private:  # as if they did not exist: no map leads through them, no check speaks of them
         if "public" not in snapshot.kept:
             snapshot.kept["public"] = snapshot.apart(_public(snapshot.notes))
@@ -107,6 +107,7 @@ def gathering(vault: Vault, wanted: Selection) -> Gathering:
         since=wanted.since,
         open_note=wanted.open_note,
         private=wanted.private,
+        withheld=len(inside) - len(notes),
         budget=wanted.budget,
         vectors=wanted.vectors,
     )

@@ -16,7 +16,8 @@ def show(screen: Screen, found: Mapping[str, Any]) -> None:
     for passage in sorted(found["passages"], key=lambda one: one["rank"]):
         place = " > ".join(filter(None, (passage["path"], passage["heading"])))
         via = f", via {passage['via']}" if passage["via"] else ""
-        screen.heading(f"--- {place} ({passage['tokens']} tokens: {passage['why']}{via})")
+        private = " (private)" if passage.get("private") else ""
+        screen.heading(f"--- {place}{private} ({passage['tokens']} tokens: {passage['why']}{via})")
         if not _BARE.fullmatch(passage["text"].replace("\r\n", "\n")):
             screen.write(passage["text"].rstrip("\n") + "\n\n")
     cut = f", {len(found['cut'])} left out for want of room" if found["cut"] else ""

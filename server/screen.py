@@ -112,7 +112,7 @@ class Screen:
             self._write(self._out, self._shown(data["answer"]) + ("" if data["answer"].endswith("\n") else "\n"))
         if self._person:
             if not dry_run:
-                self._sources(self._err, data["sources"], lead="\n", answer=data["answer"])
+                self._sources(self._err, self._used(data), lead="\n", answer=data["answer"])
                 self._findings(data)
             self._summary(data, dry_run=dry_run)
         for finding in data["findings"]:
@@ -188,6 +188,15 @@ class Screen:
             title = f"{_BOLD}Sources{_PLAIN}" if self._colour and to.isatty() else "Sources"
             self._write(to, lead + "\n".join([title, *map(line_of, lines)]) + "\n")
 
+    def _used(self, data: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+        """What an answer is made of: one from the vault alone cites it, and one that cites nothing has nothing."""
+        sources: Iterable[Mapping[str, Any]] = data["sources"]
+        cited = not self._is_alone(data) or any(_cites(data["answer"], source["path"]) for source in sources)
+        return sources if cited else ()
+
+    def _is_alone(self, data: Mapping[str, Any]) -> bool:
+        return not self._model or "model" in data["degraded"]
+
     def _findings(self, data: Mapping[str, Any]) -> None:
         """What was found in notes, unless the answer is that list itself: without a model it is."""
         found = [finding for finding in data["findings"] if finding["path"]]
@@ -202,9 +211,8 @@ class Screen:
         if dry_run:
             text = f"Dry run: {usage['prompt_tokens']} tokens would go to {self._model or 'no model'}."
         else:
-            alone = not self._model or "model" in data["degraded"]
             kept = ", kept from before" if data["cached"] else ""
-            text = f"{'no model' if alone else self._model}{kept}, {seconds:.1f} s"
+            text = f"{'no model' if self._is_alone(data) else self._model}{kept}, {seconds:.1f} s"
         self._write(self._err, self._dim(line_of(text)) + "\n")
 
     def _shown(self, text: str) -> str:

@@ -266,6 +266,32 @@ def test_what_says_nothing_is_no_answer(tmp_path: Path) -> None:
     assert answer == "The vault holds nothing that fits these words."
 
 
+ACTIVE = "---\ntype: project\nstatus: active\n---\n"
+
+
+@pytest.mark.parametrize("command", ["ask", "research", "update"])
+def test_what_is_only_at_work_is_no_answer(tmp_path: Path, command: str) -> None:
+    vault = open_vault(
+        tmp_path, DAILY | {"Shed.md": ACTIVE + "# Shed\nPaint it.\n", "Kompost.md": "Turn it monthly.\n"}
+    )
+    of = house(vault, Nodes([[NodeUnavailable("away")]]))
+    nothing = done(ran(of, command, text="xyzzy"))["answer"]
+    assert nothing == "The vault holds nothing that fits these words."
+    found = done(ran(of, command, text="Kompost"))["answer"]
+    assert found.splitlines()[2:] == ["- [[Kompost]]", "  > Turn it monthly."]
+
+
+def test_a_project_that_holds_the_words_is_quoted(tmp_path: Path) -> None:
+    text = ACTIVE + "# Beds\n" + "".join(f"## Part {n}\n{'soil and seed ' * 60}\n" for n in range(6)) + "The kompost.\n"
+    vault = open_vault(tmp_path, {"Beds.md": text, "Shed.md": ACTIVE + "# Shed\nPaint it.\n"})
+    known = matter(vault, "kompost")
+    passages = tuple(replace(one, lane="projects") for one in known.context.passages)
+    assert {one.path for one in passages} == {"Beds.md", "Shed.md"}
+    answer = ANSWERS["findings"](replace(known, context=replace(known.context, passages=passages)))
+    assert "The kompost." in answer
+    assert "[[Shed]]" not in answer
+
+
 def test_the_answer_of_a_run_quotes_what_was_asked_for(tmp_path: Path) -> None:
     of = house(open_vault(tmp_path, FACTS), Nodes([[NodeUnavailable("away")]]))
     answer = done(ran(of, "ask", text="When does the router's warranty end?"))["answer"]
@@ -337,6 +363,41 @@ Then it rained for hours and hours.
         "- Then it rained for hours and hours. ([[2025-09-14#Log]])",
         "- [[2025-09-13]]",
     ]
+
+
+def test_of_a_long_day_the_last_lines_are_told(tmp_path: Path) -> None:
+    log = "# Log\n" + "".join(f"- 1{n}:00 this is entry {n}\n" for n in range(6))
+    files = {f"Daily/2025-09-{day:02}.md": log for day in range(8, 15)}
+    vault = open_vault(tmp_path, DAILY | files)
+    told = said("briefing", vault)["Last days"]
+    assert told[:4] == [
+        "- **2025-09-14** (and 3 earlier) 13:00 this is entry 3 ([[2025-09-14#Log]])",
+        "- 14:00 this is entry 4 ([[2025-09-14#Log]])",
+        "- 15:00 this is entry 5 ([[2025-09-14#Log]])",
+        "- **2025-09-13** (and 3 earlier) 13:00 this is entry 3 ([[2025-09-13#Log]])",
+    ]
+    assert told[6:] == [
+        "- **2025-09-12** (and 4 earlier) 14:00 this is entry 4 ([[2025-09-12#Log]])",
+        "- 15:00 this is entry 5 ([[2025-09-12#Log]])",
+    ], "what has no room is the beginning of a day, not its end"
+    plan = done(ran(house(vault, Nodes([[NodeUnavailable("away")]])), "plan"))["answer"]
+    week = sections(plan)["Reflection"]
+    assert len(week) == 16
+    assert week[:3] == told[:3]
+    assert [line[4:14] for line in week if line.startswith("- **")] == [f"2025-09-{day:02}" for day in range(14, 7, -1)]
+    assert week[-1] == "- **2025-09-08** (and 5 earlier) 15:00 this is entry 5 ([[2025-09-08#Log]])"
+
+
+def test_what_was_kept_last_is_told_of_a_day_that_says_more_behind_its_log(tmp_path: Path) -> None:
+    text = "## Log\n- 08:00 Walked to the lake.\n## Reflection\n" + "It was a day of many thoughts.\n" * 5
+    vault = open_vault(tmp_path, DAILY | {"Daily/2025-09-14.md": text})
+    of = house(vault, Nodes([[NodeUnavailable("away")]]), now="2025-09-14T21:00:00")
+    done(ran(of, "update", text="The pump runs again.", apply="capture"))
+    for command, section in (("orient", "Last days"), ("plan", "Reflection")):
+        assert sections(done(ran(of, command))["answer"])[section] == [
+            "- **2025-09-14** (and 4 earlier) 21:00 The pump runs again. ([[2025-09-14#Log]])",
+            *["- It was a day of many thoughts. ([[2025-09-14#Reflection]])"] * 2,
+        ]
 
 
 @pytest.mark.parametrize(
@@ -449,5 +510,5 @@ def test_what_is_ready_to_start_goes_by_the_kinds(tmp_path: Path) -> None:
     }
     vault = open_vault(tmp_path, files, VaultOptions(kinds=configured({"project": {"folder": "Efforts"}})))
     plan = ANSWERS["skeleton"](matter(vault))
-    assert "[[C]]: its prerequisites are done" in plan
+    assert "[[C]]: no project has to come first" in plan
     assert "[[A]]: its prerequisites" not in plan

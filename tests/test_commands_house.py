@@ -3,6 +3,7 @@
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -115,6 +116,19 @@ def test_a_context_at_hand_waits_for_no_thread(tmp_path: Path, monkeypatch: pyte
         assert (after["cached"], [one["text"] for one in after["passages"]]) == (False, ["another quince, too"])
 
     asyncio.run(test())
+
+
+def test_a_context_of_words_that_nothing_fits_says_so(tmp_path: Path) -> None:
+    of = house(open_vault(tmp_path, {"A.md": "quince"}))
+
+    def codes(**fields: Any) -> list[str]:
+        return [one["code"] for one in asyncio.run(build_context(of, Request(**fields)))["findings"]]
+
+    assert codes(text="zzzqqq") == ["nothing_fits"]
+    assert codes(text="zzzqqq", scope={"folder": "Nowhere"}) == ["nothing_in_scope"]
+    assert codes(text="quince") == []
+    assert codes(text="quince", budget_tokens=1) == [], "it found no room"
+    assert codes(text="", gather=["tasks"]) == [], "no words were given"
 
 
 def test_the_store_that_stands_in_is_told(tmp_path: Path) -> None:

@@ -712,6 +712,27 @@ def test_nothing_private_is_sent_out_of_the_house(tmp_path: Path, where: str, co
             assert CANARY not in str(event.data)
 
 
+@pytest.mark.parametrize("command", SHIPPED)
+def test_private_notes_that_were_left_out_are_counted_and_not_named(tmp_path: Path, command: str) -> None:
+    vault = _guarded(tmp_path, command)
+
+    def told(where: str, **fields: Any) -> list[dict[str, Any]]:
+        on = (OUTSIDE | INSIDE)[where]
+        found = done(ran(house(vault, on=on), command, text=ASKED, **fields))["findings"]
+        return [one for one in found if one["code"] in ("private_withheld", "nothing_in_scope")]
+
+    for where in OUTSIDE:
+        (one,) = told(where)
+        assert (one["weight"], one["path"]) == ("notice", "")
+        assert one["message"].startswith(f"{len(PRIVATE)} private notes were not looked at")
+        assert CANARY not in str(one)
+        (one,) = told(where, scope={"folder": "Maps"})
+        assert one["message"].startswith("1 private note was not looked at"), "a scope that has no other is no mistake"
+        assert told(where, scope={"folder": "Projects"}) == []
+    for where in INSIDE:
+        assert told(where) == []
+
+
 def test_a_private_passage_says_so_to_whoever_hands_it_on(tmp_path: Path) -> None:
     of = house(_guarded(tmp_path))
     told = asyncio.run(build_context(of, Request(text=f"quince {CANARY}")))

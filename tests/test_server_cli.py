@@ -786,6 +786,18 @@ def test_a_scope_that_leaves_nothing_is_said(small: Person, command: str) -> Non
     assert command == "context" or "No note of the vault fits the scope" in ran.out
 
 
+def test_words_that_nothing_fits_are_said(small: Person) -> None:
+    ran = small.run("context", "zzzqqq")
+    assert (ran.code, ran.out) == (0, "")
+    assert "kos: 0 passages" in ran.err
+    assert "kos: the vault holds nothing that fits these words\n" in ran.err
+    write(small.vault, {"Shed.md": "---\ntype: project\nstatus: active\n---\nPaint it.\n"})
+    terminal = small.on_terminal("research", "zzzqqq")
+    assert terminal.end() == 0
+    assert "The vault holds nothing that fits these words." in terminal.text
+    assert "Sources" not in terminal.text, "what was read beside them is no source of that"
+
+
 def test_a_terminal_names_the_notes_that_are_cited_and_counts_the_others(tmp_path: Path) -> None:
     person = Person(tmp_path)
     with double_in_thread(answers=["The disk is broken. [[03-Infrastructure/Pantry#Disks]]"]) as ollama:

@@ -20,7 +20,7 @@ def test_the_best_comes_first_and_headings_alone_take_one_line(capsys: pytest.Ca
             passage(2, "C.md", "---\r\ntags: [x]\r\n---"),
             passage(1, "B.md", "# B\n\n", via="A.md"),
             passage(4, "E.md", "#tag of E"),
-            passage(5, "F.md", "---\nno properties\n"),
+            passage(5, "F.md", "---\nno properties\n") | {"private": True},
         ],
         "cut": [{}],
         "tokens": 54,
@@ -35,6 +35,6 @@ def test_the_best_comes_first_and_headings_alone_take_one_line(capsys: pytest.Ca
         "--- C.md (9 tokens: fits the words)\n"
         "--- D.md (9 tokens: fits the words)\n"
         "--- E.md (9 tokens: fits the words)\n#tag of E\n\n"
-        "--- F.md (9 tokens: fits the words)\n---\nno properties\n\n"
+        "--- F.md (private) (9 tokens: fits the words)\n---\nno properties\n\n"
     )
     assert err == "kos: 6 passages, 54 of 60 tokens, 1 left out for want of room\nkos: mind\n     this\n"
