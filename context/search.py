@@ -14,6 +14,7 @@ from context.index import Hit
 from context.lexicon import spoken
 from context.names import base_of, fold
 from context.note import Note
+from context.regions import live
 from context.snapshot import Snapshot
 from context.vault import NoteGoneError, Vault
 from context.words import STOP_WORDS, asked, joined
@@ -57,6 +58,8 @@ _CAPITAL = r"[^\W\d_a-z]\w*(?:[’'.-]\w+)*"
 _SMALL = r"(?: (?:of|de|the|la|von|van|der|du|and|el|al|bin|ibn|di|da|le|d'))"
 _PROPER = re.compile(rf"\b{_CAPITAL}(?:{_SMALL}{{0,2}} {_CAPITAL})*")
 _MOST_PROPER = 6
+# A section of one word, as templates make them in every note: Tasks, Log, Next.
+_SECTION = re.compile(r"^ {0,3}#{2,6}[ \t]+[^\W\d_]+[ \t]*$", re.MULTILINE)
 # A letter alone is an initial or a key.
 _LEAST_PROPER = 2
 
@@ -347,7 +350,7 @@ class _Ranking:
             return {}
         if note.digest != self._snapshot.notes[hit.path].digest:
             return {}  # its offsets are of an older text
-        piece = text[hit.start : hit.end]
+        piece = live(text[hit.start : hit.end])  # what a query asks for is no subject
         lexicon = self._snapshot.lexicon
         names = lexicon.names_in(piece) | {name: lexicon[name] for name in _proper(piece)}
         return {
@@ -359,7 +362,7 @@ class _Ranking:
 
 def _proper(text: str) -> Iterator[str]:
     """What looks like a name in a text, as its words."""
-    for match in _PROPER.finditer(text):
+    for match in _PROPER.finditer(_SECTION.sub("", text)):
         words = spoken(match[0])
         while words and words[0] in STOP_WORDS:
             words.pop(0)

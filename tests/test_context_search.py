@@ -138,6 +138,15 @@ def test_what_was_spaced_is_joined() -> None:
     assert joined(" ".join(spaced("2025年の計画 v2 and 桃").split())) == "2025 年の計画 v2 and 桃"
 
 
+def test_the_section_of_a_template_and_the_word_of_a_query_are_no_subjects(tmp_path: Path) -> None:
+    days = {f"Daily/2025-09-0{n}.md": f"## Tasks\n- [ ] chore {n}\n## Log\n- Day {n}.\n" for n in range(1, 8)}
+    query = "```dataview\nLIST FROM #chore\n```\n"
+    vault = open_vault(
+        tmp_path, {**days, "Alpha.md": f"# Alpha\n## Tasks\n- zephyrine work\n{query}", "B.md": "A List.\n"}
+    )
+    assert [hit.path for hit in search(vault, "zephyrine")] == ["Alpha.md"]
+
+
 def test_a_letter_alone_is_no_name(tmp_path: Path) -> None:
     files = {f"{n}.md": f"Filler {n} of many." for n in range(40)}
     files |= {"Keys.md": "The marmot uses J to move.", "Table.md": "Press J or K."}
