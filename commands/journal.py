@@ -152,8 +152,23 @@ class Journal:
         with self._alone():
             self._transactions.recover()
 
-    def propose(self, changes: Iterable[Change], *, title: str = "", command: str = "", run: str = "") -> Edit:
+    def propose(
+        self,
+        changes: Iterable[Change],
+        *,
+        title: str = "",
+        command: str = "",
+        run: str = "",
+        notes: Mapping[str, bytes] | None = None,
+    ) -> Edit:
         """Keep an edit for later.
+
+        Args:
+            changes: what becomes of each note.
+            title: what it does, for people.
+            command: where it came from.
+            run: likewise.
+            notes: the bytes that changes are for, by path, where others are to write them first.
 
         Raises:
             PlaceError: a path that no edit may write.
@@ -171,7 +186,7 @@ class Journal:
             if self._proposed % _PRUNE_EVERY == 0:
                 self._prune()
             self._proposed += 1
-            value = {"schema": SCHEMA, "edit": kept, "bases": self._bases(changes)}
+            value = {"schema": SCHEMA, "edit": kept, "bases": self._bases(changes, notes or {})}
             text = json.dumps(value, ensure_ascii=False)
             self._disk.put(self.folder / f"{edit.id}.edit", text.encode("utf-8", "replace"), durable=False)
         return edit
@@ -287,12 +302,12 @@ class Journal:
             self._disk.put(self.folder / f"{identity}.apply", record.pack())
             return self.get(identity)
 
-    def _bases(self, changes: Iterable[Change]) -> dict[str, str]:
+    def _bases(self, changes: Iterable[Change], notes: Mapping[str, bytes]) -> dict[str, str]:
         """The notes that changes are for, by their digests: with them a change can follow its lines later."""
         found: dict[str, str] = {}
         for change in changes:
-            data = None
-            if change.base:
+            data = notes.get(change.path)
+            if change.base and data is None:
                 with contextlib.suppress(OSError):
                     data = self._disk.read(self.root / change.path)
             if data is not None and digest(data) == change.base and len(data) <= _MOST_BASE:

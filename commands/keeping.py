@@ -115,7 +115,13 @@ def file(
     )
     if not changes:
         return None
-    edit = journal.propose(changes, title="what your words mean for other notes", command=asked.prompt.name, run=run)
+    edit = journal.propose(
+        changes,
+        title="what your words mean for other notes",
+        command=asked.prompt.name,
+        run=run,
+        notes={change.path: data or b""},
+    )
     if request.apply == "all":
         try:
             edit = journal.apply(edit.id)

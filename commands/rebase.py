@@ -40,6 +40,9 @@ def rebase(change: Change, base: bytes, now: bytes) -> Change:
     blocks = SequenceMatcher(None, old.texts, new.texts, autojunk=False).get_matching_blocks()
     hunks: list[Hunk] = []
     for hunk in change.hunks:
+        if hunk.start == len(base) and base.endswith(b"\n") and now.endswith(b"\n"):  # a new section at the end
+            hunks.append(_placed(hunk, len(now), len(now), now))
+            continue
         first, last = old.touched(hunk.start, hunk.end)
         low, high = first, last + 1
         if alone.isdisjoint(old.texts[low:high]):
@@ -51,9 +54,13 @@ def rebase(change: Change, base: bytes, now: bytes) -> Change:
         end = new.starts[last + moved] + hunk.end - old.starts[last]
         if now[start:end] != hunk.old.encode():
             raise stale
-        start16 = utf16_units(now[:start].decode().removeprefix(_BOM))
-        hunks.append(replace(hunk, start=start, end=end, start16=start16, end16=start16 + utf16_units(hunk.old)))
+        hunks.append(_placed(hunk, start, end, now))
     return Change(change.path, digest(now), tuple(hunks))
+
+
+def _placed(hunk: Hunk, start: int, end: int, data: bytes) -> Hunk:
+    start16 = utf16_units(data[:start].decode().removeprefix(_BOM))
+    return replace(hunk, start=start, end=end, start16=start16, end16=start16 + utf16_units(hunk.old))
 
 
 def inverse(change: Change, base: bytes) -> Change:
@@ -73,9 +80,8 @@ def inverse(change: Change, base: bytes) -> Change:
             if not hunk.old and put.startswith(end) and after[start + len(put.encode()) :].startswith(end.encode()):
                 start, put = start + len(end), put[len(end) :] + end
                 break
-        start16 = utf16_units(after[:start].decode().removeprefix(_BOM))
-        stop, stop16 = start + len(put.encode()), start16 + utf16_units(put)
-        hunks.append(Hunk(hunk.id, start, stop, start16, stop16, put, hunk.old, hunk.why))
+        turned = replace(hunk, old=put, new=hunk.old)
+        hunks.append(_placed(turned, start, start + len(put.encode()), after))
     return Change(change.path, digest(after), tuple(hunks))
 
 

@@ -173,8 +173,10 @@ def test_a_client_that_writes_the_words_itself_gets_a_proposal_for_the_note_as_i
 
     kept, proposal = asyncio.run(as_obsidian_does())["edits"]
     assert journal.get(kept["id"]).status == "applied"
+    with (vault.root / "2025-09-14.md").open("a") as day:
+        day.write("- later\n")
     assert journal.apply(proposal["id"]).status == "applied"
-    assert "the [[Quince Wall]] stands" in (vault.root / "2025-09-14.md").read_text()
+    assert "the [[Quince Wall]] stands\n- later\n\n## Synthesis" in (vault.root / "2025-09-14.md").read_text()
 
 
 def test_each_project_gets_the_sentences_that_name_it(tmp_path: Path) -> None:

@@ -50,6 +50,16 @@ def test_what_was_put_behind_the_same_line_stays_below() -> None:
     assert carried(DAY, now) == DAY.replace("- two", "- two\n- ours\n- theirs").replace("[ ] call", "[x] call")
 
 
+def test_a_section_that_is_new_at_the_end_comes_at_the_end() -> None:
+    draft = Draft("N.md", b"one\n")
+    draft.append_to(("Synthesis",), "- all is well", ensure=True)
+    found = rebase(draft.change(), b"one\n", b"one\ntwo\n")
+    after = found.apply(b"one\ntwo\n")
+    assert after == b"one\ntwo\n\n## Synthesis\n- all is well\n"
+    back = rebase(inverse(found, b"one\ntwo\n"), after, after + b"three\n")
+    assert back.apply(after + b"three\n") == b"one\ntwo\nthree\n"
+
+
 @pytest.mark.parametrize(
     "now",
     [

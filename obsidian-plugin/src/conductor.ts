@@ -5,7 +5,7 @@ import { Fault, faultOf } from "./api/errors";
 import type { Change, Edit } from "./api/events";
 import { canStream } from "./api/stream";
 import type { Applied, Desk } from "./edits/desk";
-import { NoteChanged } from "./edits/writer";
+import { NoteChanged, type Written } from "./edits/writer";
 import { Attention } from "./editor/attention";
 import { insertAtCursor, lastNote, replaceSelection, takeOut } from "./editor/insert";
 import { spoken } from "./editor/slash";
@@ -204,12 +204,24 @@ export class Conductor implements Panel {
 
 	async apply(edit: Edit, hunks: ReadonlySet<string>): Promise<void> {
 		try {
-			const notes = await this.desk.apply(edit, hunks);
+			const notes = await this.written(edit, hunks);
 			if (!notes) return;
 			this.setStatus(edit, "applied");
 			new Notice(`Changed ${notes.map((note) => noteName(note.path)).join(", ")}.`);
 		} catch (error) {
 			this.say(error);
+		}
+	}
+
+	/** Write an edit; one of whose notes was written in since, as it fits them now. */
+	private async written(edit: Edit, hunks: ReadonlySet<string>): Promise<Written[] | null> {
+		try {
+			return await this.desk.apply(edit, hunks);
+		} catch (error) {
+			if (!(error instanceof NoteChanged)) throw error;
+			const now = await this.current(edit);
+			if (!now || now.changes.every(({ base }, i) => base === edit.changes[i]?.base)) throw error;
+			return this.desk.apply(now, hunks);
 		}
 	}
 
@@ -232,6 +244,10 @@ export class Conductor implements Panel {
 		} catch (error) {
 			this.say(error);
 		}
+	}
+
+	async current(edit: Edit): Promise<Edit | null> {
+		return this.plugin.client.edit(edit.id).catch(() => null);
 	}
 
 	applied(edit: Edit): Applied | null {

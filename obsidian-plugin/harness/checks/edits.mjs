@@ -285,7 +285,7 @@ check("a note that changes between reading and writing is not written either", a
   const w = await t.world(fast);
   const { p } = await proposed(t, w);
   const today = w.bytes(TODAY);
-  const theirs = `${w.read(CHAMBER)}\nWritten in the last moment.\n`;
+  const theirs = w.read(CHAMBER).replace("status: active", "status: done");
   // The app reads the note for `process` a moment after the plugin compared it: change it in between.
   await p.page.evaluate(
     ([path, text]) => {
@@ -304,16 +304,37 @@ check("a note that changes between reading and writing is not written either", a
   assert.ok(w.bytes(TODAY).equals(today), "the note that was written first is as before");
 });
 
-check("words typed but not saved in a note that a change is for are saved, and count", async t => {
+check("words typed but not saved in a note that a change is for are saved, and the change goes around them", async t => {
   const w = await t.world(fast);
   const { p } = await proposed(t, w);
   await p.page.evaluate(path => window.host.open(path), CHAMBER);
   await p.cursor("# Fermentation Chamber");
   await p.type(" mine");
   await p.page.click(".kos-apply");
-  await p.page.waitForSelector(".kos-conflict");
+  await applied(p);
   assert.ok(w.read(CHAMBER).includes("# Fermentation Chamber mine"));
+  assert.ok(w.read(CHAMBER).includes("Taped the vent."));
+  await p.page.click(".kos-undo");
+  await p.page.waitForSelector('.kos-proposal[data-status="undone"]');
+  assert.match(w.read(CHAMBER), /status: active[^]*# Fermentation Chamber mine/);
   assert.ok(!w.read(CHAMBER).includes("Taped the vent."));
+});
+
+check("a proposal that waits while others of its notes' lines change is applied where its lines stand now", async t => {
+  const w = await t.world(fast);
+  const { p } = await proposed(t, w);
+  w.write(TODAY, `${w.read(TODAY).trimEnd()}\n- 23:50 said later\n`);
+  w.write(CHAMBER, w.read(CHAMBER).replace("# Fermentation Chamber", "A line above.\n\n# Fermentation Chamber"));
+  await w.seen();
+  await p.page.click(".kos-apply");
+  await applied(p);
+  assert.match(w.read(CHAMBER), /A line above\.\n\n# Fermentation Chamber[^]*Taped the vent\./);
+  assert.match(w.read(TODAY), /- 23:50 said later\n\n## Synthesis\n/);
+  assert.equal(w.proxy.find("POST", /\/applied$/).length, 2, "the service knows that it is applied");
+  await p.page.click(".kos-undo");
+  await p.page.waitForSelector('.kos-proposal[data-status="undone"]');
+  assert.ok(!w.read(CHAMBER).includes("Taped the vent."));
+  assert.match(w.read(CHAMBER), /A line above\./);
 });
 
 check("an open note takes an applied change over without losing the cursor", async t => {

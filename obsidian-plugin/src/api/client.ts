@@ -127,6 +127,13 @@ export class Client {
 		return (await this.ask("POST", `/v1/runs/${run}/replay`, {})) as { identical: boolean; changed: string[] };
 	}
 
+	/** An edit with its hunks for the notes as they are on the disk. */
+	async edit(id: string): Promise<Edit> {
+		const edit = (await this.ask("GET", `/v1/edits/${id}`)) as Edit;
+		listed(edit?.changes);
+		return edit;
+	}
+
 	/** Tell that these hunks of an edit were applied here. */
 	async applied(edit: string, hunks: string[]): Promise<void> {
 		await this.ask("POST", `/v1/edits/${edit}/applied`, { hunks });

@@ -11,6 +11,8 @@ export interface Decide {
 	apply(edit: Edit, hunks: ReadonlySet<string>): Promise<void>;
 	dismiss(edit: Edit): void;
 	undo(edit: Edit): Promise<void>;
+	/** A proposed edit as it fits the notes of now, null when the service does not tell. */
+	current(edit: Edit): Promise<Edit | null>;
 	/** What was written of an edit that was applied here, null when that is no longer known. */
 	applied(edit: Edit): Applied | null;
 	/** Give the focus back to the note. */
@@ -46,13 +48,19 @@ export class ProposalView {
 	}
 
 	/** Draw it; the notes are read, so that the lines around each hunk can be shown. */
-	async draw(edit: Edit): Promise<void> {
+	async draw(given: Edit): Promise<void> {
 		const { el } = this;
-		this.edit = edit;
-		const applied = edit.status === "proposed" ? null : this.decide.applied(edit);
-		const changes = applied ? chosen(edit, new Set(applied.hunks)) : edit.changes;
-		const texts = await Promise.all(changes.map((change) => this.read(change, applied)));
-		if (this.edit !== edit) return;
+		this.edit = given;
+		const applied = given.status === "proposed" ? null : this.decide.applied(given);
+		let edit = given;
+		let changes = applied ? chosen(edit, new Set(applied.hunks)) : edit.changes;
+		let texts = await Promise.all(changes.map((change) => this.read(change, applied)));
+		if (edit.status === "proposed" && texts.some(({ fits }) => !fits)) {
+			edit = (await this.decide.current(edit)) ?? edit;
+			changes = edit.changes;
+			texts = await Promise.all(changes.map((change) => this.read(change, null)));
+		}
+		if (this.edit !== given) return;
 		const focused = el.contains(el.doc.activeElement);
 		el.empty();
 		el.setAttribute("aria-label", `Proposed: ${edit.title}`);
