@@ -210,27 +210,43 @@ class Journal:
     def whole(self, edit: Edit) -> dict[str, Any]:
         """An edit as JSON has it, with its `diff`: what it does or did to each note, as one unified diff.
 
-        The hunks of one that is proposed are those for the notes as they are, where they still fit.
+        Its hunks are those for the notes as they are, where they still fit; of one that was applied, as they were then.
 
         Raises:
             UnknownEditError: its history is gone.
         """
-        if edit.status == "proposed":
-            edit = replace(edit, changes=tuple(self._shown(edit, change) for change in edit.changes))
         done = {write.path: write.before for write in self._record(edit.id).writes} if edit.chosen else None
+        edit = replace(edit, changes=tuple(self._shown(edit, change, done) for change in edit.changes))
         return edit.as_dict() | {"diff": "".join(self._diff(edit, change, done) for change in edit.changes)}
+
+    def _shown(self, edit: Edit, change: Change, done: Mapping[str, bytes | None] | None) -> Change:
+        """A change for the note as it is, or was before it was applied; as it was made where it does not fit."""
+        with contextlib.suppress(StaleError, PlaceError, OSError):
+            return self._fitting(edit.id, change, self._text(change, done))
+        return change
+
+    def _text(self, change: Change, done: Mapping[str, bytes | None] | None) -> bytes | None:
+        """The note of a change as it is; `done` holds the texts from before an edit that was applied.
+
+        Raises:
+            PlaceError, OSError: it cannot be read.
+        """
+        if done is not None:
+            return done.get(change.path)
+        return self._disk.read(check_place(self.root, change.path, new=not change.base))
 
     def _diff(self, edit: Edit, change: Change, done: Mapping[str, bytes | None] | None) -> str:
         """The diff of one note; `done` holds the texts from before an edit that was applied."""
-        if done is not None:
-            hunks = change.choose(edit.chosen).hunks
-            return diff.of_hunks(change.path, done[change.path], hunks) if change.path in done else ""
+        if done is not None and change.path not in done:
+            return ""
+        wanted = change if done is None else change.choose(edit.chosen)
         try:
-            now = self._disk.read(check_place(self.root, change.path, new=not change.base))
-            change.apply(now)
+            text = self._text(change, done)
+            fitting = self._fitting(edit.id, wanted, text)
+            fitting.apply(text)
         except (StaleError, PlaceError, OSError):
-            return diff.of_strays(change.path, change.hunks)
-        return diff.of_hunks(change.path, now, change.hunks)
+            return diff.of_strays(change.path, wanted.hunks)
+        return diff.of_hunks(change.path, text, fitting.hunks)
 
     def apply(self, identity: str, hunks: Sequence[str] | None = None, *, confirm: bool = False) -> Edit:
         """Apply an edit, or some of its hunks: all notes change or none does.
@@ -338,15 +354,6 @@ class Journal:
         if not change.base or now is None or digest(now) == change.base:
             return change
         return rebase(change, self._base(identity, change), now)
-
-    def _shown(self, edit: Edit, change: Change) -> Change:
-        """A change of a proposed edit as it fits now; as it was made when it does not."""
-        try:
-            return self._fitting(
-                edit.id, change, self._disk.read(check_place(self.root, change.path, new=not change.base))
-            )
-        except (StaleError, PlaceError, OSError):
-            return change
 
     def _before(self, identity: str, change: Change, now: bytes) -> bytes | None:
         """The bytes a note had before a change that it reads as done; None when it does not read so."""

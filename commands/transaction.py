@@ -47,7 +47,7 @@ class ClashError(ValueError):
     """
 
     code = "conflict"
-    hint = "Your text stands as it is. Ask for the edit again, or take over by hand what is still wanted."
+    hint = "Your text stands as it is. Apply the hunks that still fit, ask again, or take over by hand what is wanted."
 
     def __init__(self, path: str, theirs: str | None, ours: str) -> None:
         super().__init__(f"{path} changed since the edit was proposed")

@@ -169,14 +169,35 @@ def test_a_proposal_waits_while_other_lines_of_its_note_change(root: Path, journ
     )
     assert shown["changes"][0]["base"] == digest(now.encode())
     assert "-- [ ] call\n+- [x] call\n" in shown["diff"]
-    journal.apply(waiting.id)
+    applied = journal.whole(journal.apply(waiting.id))
+    assert applied["diff"] == shown["diff"]
+    assert applied["changes"] == shown["changes"]
     ticked = now.replace("[ ]", "[x]")
     assert week(root) == ticked
     (root / "Week.md").write_text(f"{ticked}- [ ] more\n")
     journal.undo(waiting.id)
     assert week(root) == f"{now}- [ ] more\n"
+    assert journal.whole(journal.get(waiting.id)) == applied | {"status": "undone"}
     assert (root / "Map.md").read_text() == NOTES["Map.md"]
     assert left_over(root, journal) == []
+
+
+def test_hunks_that_still_fit_are_applied_without_those_that_do_not(root: Path, journal: Journal) -> None:
+    write(root, {"Week.md": WEEK})
+    draft = Draft("Week.md", WEEK.encode())
+    draft.append_to(("Day", "Log"), "- ours")
+    draft.tick(draft.note.tasks[0])
+    edit = journal.propose([draft.change()])
+    write(root, {"Week.md": WEEK.replace("call", "call Anna").replace("# Day", "# Sunday")})
+    with pytest.raises(ClashError):
+        journal.apply(edit.id)
+    assert journal.whole(edit)["changes"] == edit.as_dict()["changes"], "it fits no more as a whole"
+    done = journal.whole(journal.apply(edit.id, ["1.1"]))
+    assert "+- ours\n" in done["diff"]
+    assert "[x]" not in done["diff"]
+    assert week(root) == WEEK.replace("call", "call Anna").replace("# Day", "# Sunday").replace(
+        "- one", "- one\n- ours"
+    )
 
 
 def test_a_proposal_whose_notes_are_not_kept_wants_them_as_they_were(root: Path, journal: Journal) -> None:
@@ -212,7 +233,9 @@ def test_obsidian_may_apply_it_itself_to_a_note_that_was_written_in_since(root: 
     with pytest.raises(EditStateError, match="does not read as the edit says"):
         journal.applied_elsewhere(edit.id)
     (root / "Week.md").write_bytes(now)
-    assert journal.applied_elsewhere(edit.id).status == "applied"
+    done = journal.whole(journal.applied_elsewhere(edit.id))
+    assert (done["status"], done["changes"]) == ("applied", (change,))
+    assert "+- ours\n - theirs\n" in done["diff"]
     assert week(root) == WEEK.replace("- one", "- one\n- ours\n- theirs")
     journal.undo(edit.id)
     assert week(root) == before

@@ -204,6 +204,19 @@ def test_an_edit_that_nobody_named_is_not_taken_back_for_one_that_was(desk: Desk
     assert "edits apply wants the id of an edit" in ran.err
 
 
+def test_an_older_proposal_is_applied_and_taken_back_after_others(both: Desk) -> None:
+    older, newer = both.propose("Daily.md", line="- older"), both.propose("Daily.md", line="- newer")
+    before = both.notes
+    assert both.does("edits", "apply", newer.id, "--yes") == f"applied {newer.id}: Daily.md\n"
+    between = both.notes
+    assert both.does("edits", "apply", older.id, "--yes") == f"applied {older.id}: Daily.md\n"
+    assert both.notes["Daily.md"].endswith("- one\n- older\n- newer\n")
+    assert "+- older\n" in both.does("edits", older.id)
+    assert both.does("undo", newer.id, "--yes") == f"took back {newer.id}: Daily.md\n"
+    assert both.does("undo", older.id, "--yes") == f"took back {older.id}: Daily.md\n"
+    assert both.notes == before != between
+
+
 def test_the_first_characters_of_an_id_will_do(both: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     for digits in ("aaaa0000", "aaaabbbb", "cccc0000"):
         monkeypatch.setattr("commands.journal.secrets.token_hex", lambda _, digits=digits: digits * 2)

@@ -333,6 +333,7 @@ check("a proposal that waits while others of its notes' lines change is applied 
   assert.equal(w.proxy.find("POST", /\/applied$/).length, 2, "the service knows that it is applied");
   await p.page.click(".kos-undo");
   await p.page.waitForSelector('.kos-proposal[data-status="undone"]');
+  assert.equal(w.proxy.find("POST", /\/undo$/).length, 1, "and takes it back");
   assert.ok(!w.read(CHAMBER).includes("Taped the vent."));
   assert.match(w.read(CHAMBER), /A line above\./);
 });
