@@ -1,5 +1,6 @@
 """Carries a change over to a note that was written in since: each hunk goes where its lines stand now."""
 
+import re
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
@@ -11,13 +12,16 @@ from commands.edits import Change, Hunk, StaleError, digest, splice, utf16_units
 # Lines beyond this are not compared one by one: the note is taken as changed throughout.
 _MOST_LINES = 20_000
 _BOM = "\ufeff"
+# A list item, or what is indented below one.
+_ITEM = re.compile(rb"[ \t]*(?:[-*+]|\d{1,9}[.)])[ \t]|[ \t]+\S")
 
 
 def rebase(change: Change, base: bytes, now: bytes) -> Change:
     """The change as it fits the note of now.
 
-    A hunk goes along with the lines that it touches, or of which it stands behind. They must be what they were, and
-    known again: by one of them that no other line is like, or by the lines right above and below.
+    A hunk goes along with the lines that it touches, or that it stands behind. They must be what they were, and known
+    again: by one of them that no other line is like, or by the lines right above and below. What is put behind a line
+    goes behind the items of lists, too, that others put there meanwhile.
 
     Args:
         change: of a note that was there.
@@ -47,11 +51,16 @@ def rebase(change: Change, base: bytes, now: bytes) -> Change:
         low, high = first, last + 1
         if alone.isdisjoint(old.texts[low:high]):
             low, high = max(0, low - 1), min(len(old.texts), high + 1)
-        moved = next((block.b - block.a for block in blocks if block.a <= low and high <= block.a + block.size), None)
-        if moved is None:
+        number = next((n for n, block in enumerate(blocks) if block.a <= low and high <= block.a + block.size), None)
+        if number is None:
             raise stale
+        block = blocks[number]
+        moved = block.b - block.a
         start = new.starts[first + moved] + hunk.start - old.starts[first]
         end = new.starts[last + moved] + hunk.end - old.starts[last]
+        if hunk.new.startswith(("\n", "\r\n")) and start == end == new.end_of(first + moved):
+            # What was put there since was said before.
+            start = end = new.end_of(new.list_to(first + moved, block.b + block.size, blocks[number + 1].b))
         if now[start:end] != hunk.old.encode():
             raise stale
         hunks.append(_placed(hunk, start, end, now))
@@ -99,6 +108,16 @@ class _Lines:
         for line in whole[:-1]:
             starts.append(starts[-1] + len(line) + 1)
         return cls([line.removesuffix(b"\r") for line in whole], starts)
+
+    def end_of(self, line: int) -> int:
+        """Where the words of a line end."""
+        return self.starts[line] + len(self.texts[line])
+
+    def list_to(self, line: int, begin: int, end: int) -> int:
+        """The last list item right behind a line, of those among the lines `begin:end`; else the line itself."""
+        while begin == line + 1 and begin < end and _ITEM.match(self.texts[begin]):
+            line, begin = line + 1, begin + 1
+        return line
 
     def touched(self, start: int, end: int) -> tuple[int, int]:
         """The first and last line that a range stands in; the end of a line belongs to it."""

@@ -235,8 +235,8 @@ def test_obsidian_may_apply_it_itself_to_a_note_that_was_written_in_since(root: 
     (root / "Week.md").write_bytes(now)
     done = journal.whole(journal.applied_elsewhere(edit.id))
     assert (done["status"], done["changes"]) == ("applied", (change,))
-    assert "+- ours\n - theirs\n" in done["diff"]
-    assert week(root) == WEEK.replace("- one", "- one\n- ours\n- theirs")
+    assert " - theirs\n+- ours\n" in done["diff"]
+    assert week(root) == WEEK.replace("- one", "- one\n- theirs\n- ours")
     journal.undo(edit.id)
     assert week(root) == before
 

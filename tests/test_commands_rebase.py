@@ -45,9 +45,16 @@ def test_a_change_goes_where_its_lines_stand(now: str, after: str) -> None:
     assert carried(DAY, now) == after.replace("- two", "- two\n- ours").replace("[ ] call", "[x] call")
 
 
-def test_what_was_put_behind_the_same_line_stays_below() -> None:
-    now = DAY.replace("- two", "- two\n- theirs")
-    assert carried(DAY, now) == DAY.replace("- two", "- two\n- ours\n- theirs").replace("[ ] call", "[x] call")
+@pytest.mark.parametrize("items", ["- theirs", "- [ ] theirs\n  and more", "1. theirs\n\t- below"])
+def test_list_items_that_were_put_behind_the_same_line_stay_above(items: str) -> None:
+    now = DAY.replace("- two", f"- two\n{items}")
+    assert carried(DAY, now) == now.replace(items, f"{items}\n- ours").replace("[ ] call", "[x] call")
+
+
+@pytest.mark.parametrize("text", ["", "\n## Other\n- theirs", "theirs", "```\n- theirs\n```"])
+def test_other_lines_that_were_put_there_stay_below(text: str) -> None:
+    now = DAY.replace("- two", f"- two\n{text}")
+    assert carried(DAY, now) == now.replace("- two", "- two\n- ours").replace("[ ] call", "[x] call")
 
 
 def test_a_section_that_is_new_at_the_end_comes_at_the_end() -> None:

@@ -210,7 +210,7 @@ def test_an_older_proposal_is_applied_and_taken_back_after_others(both: Desk) ->
     assert both.does("edits", "apply", newer.id, "--yes") == f"applied {newer.id}: Daily.md\n"
     between = both.notes
     assert both.does("edits", "apply", older.id, "--yes") == f"applied {older.id}: Daily.md\n"
-    assert both.notes["Daily.md"].endswith("- one\n- older\n- newer\n")
+    assert both.notes["Daily.md"].endswith("- one\n- newer\n- older\n")
     assert "+- older\n" in both.does("edits", older.id)
     assert both.does("undo", newer.id, "--yes") == f"took back {newer.id}: Daily.md\n"
     assert both.does("undo", older.id, "--yes") == f"took back {older.id}: Daily.md\n"
