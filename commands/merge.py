@@ -1,10 +1,9 @@
 """Undoing an edit in a note that was written to since: three texts, one result, or both of them shown."""
 
 from collections.abc import Sequence
-from difflib import SequenceMatcher
+from itertools import pairwise
 
-# Lines beyond this are not compared one by one: the note is taken as changed throughout.
-_MOST_LINES = 20_000
+from commands.lines import Block, matching
 
 
 class ConflictError(ValueError):
@@ -42,12 +41,12 @@ def merge(path: str, base: bytes, ours: bytes, theirs: bytes) -> bytes:
     """
     old, wanted, now = (text.splitlines(keepends=True) for text in (base, ours, theirs))
     conflict = ConflictError(path, theirs.decode("utf-8", "replace"), ours.decode("utf-8", "replace"))
-    if max(len(old), len(wanted), len(now)) > _MOST_LINES:
-        raise conflict
-    moved = SequenceMatcher(None, old, now, autojunk=False).get_opcodes()
+    moved = matching(old, now)
     result = list(now)
-    for tag, start, end, first, last in reversed(SequenceMatcher(None, old, wanted, autojunk=False).get_opcodes()):
-        if tag == "equal":
+    same = [Block(0, 0, 0), *matching(old, wanted)]
+    for before, after in reversed(list(pairwise(same))):
+        start, end, first, last = before.a + before.size, after.a, before.b + before.size, after.b
+        if (start, first) == (end, last):
             continue
         place = _untouched(moved, start, end, len(old))
         if place is None:
@@ -60,10 +59,10 @@ def merge(path: str, base: bytes, ours: bytes, theirs: bytes) -> bytes:
     return merged
 
 
-def _untouched(moved: Sequence[tuple[str, int, int, int, int]], start: int, end: int, total: int) -> int | None:
+def _untouched(moved: Sequence[Block], start: int, end: int, total: int) -> int | None:
     """Where lines `start:end` of the base stand now, if they and the lines beside them are as they were."""
     low, high = max(0, start - 1), min(total, end + 1)
-    for tag, begin, stop, now, _ in moved:
-        if tag == "equal" and begin <= low and high <= stop:
+    for begin, now, size in moved:
+        if begin <= low and high <= begin + size:
             return now + start - begin
     return None

@@ -5,12 +5,10 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from difflib import SequenceMatcher
 
 from commands.edits import Change, Hunk, StaleError, digest, splice, utf16_units
+from commands.lines import matching
 
-# Lines beyond this are not compared one by one: the note is taken as changed throughout.
-_MOST_LINES = 20_000
 _BOM = "\ufeff"
 # A list item, or what is indented below one.
 _ITEM = re.compile(rb"[ \t]*(?:[-*+]|\d{1,9}[.)])[ \t]|[ \t]+\S")
@@ -37,11 +35,9 @@ def rebase(change: Change, base: bytes, now: bytes) -> Change:
     except UnicodeDecodeError:
         raise stale from None
     old, new = _Lines.of(base), _Lines.of(now)
-    if max(len(old.texts), len(new.texts)) > _MOST_LINES:
-        raise stale
     alone = {text for text, count in Counter(old.texts).items() if count == 1 and text.strip()}
     alone &= {text for text, count in Counter(new.texts).items() if count == 1}
-    blocks = SequenceMatcher(None, old.texts, new.texts, autojunk=False).get_matching_blocks()
+    blocks = matching(old.texts, new.texts)
     hunks: list[Hunk] = []
     for hunk in change.hunks:
         if hunk.start == len(base) and base.endswith(b"\n") and now.endswith(b"\n"):  # a new section at the end

@@ -713,14 +713,17 @@ def test_undoing_by_hand_what_an_edit_did_leaves_nothing_to_undo(root: Path, jou
     assert files(root) == before
 
 
-@pytest.mark.parametrize(
-    ("base", "ours", "theirs"),
-    [("a\n" * 20_001, "b\n" + "a\n" * 20_000, "a\n" * 20_001 + "c\n"), ("a\nb\n", "a\nb", "a\nb\nc\n")],
-)
-def test_what_cannot_be_merged_for_sure_is_a_conflict(base: str, ours: str, theirs: str) -> None:
+def test_what_cannot_be_merged_for_sure_is_a_conflict() -> None:
     with pytest.raises(ConflictError) as caught:
-        merge("x.md", base.encode(), ours.encode(), theirs.encode())
-    assert (caught.value.theirs, caught.value.ours) == (theirs, ours)
+        merge("x.md", b"a\nb\n", b"a\nb", b"a\nb\nc\n")
+    assert (caught.value.theirs, caught.value.ours) == ("a\nb\nc\n", "a\nb")
+
+
+def test_long_notes_of_like_lines_are_merged_at_once_or_refused_at_once() -> None:
+    lines = b"a\n" * 200_000
+    assert merge("x.md", lines, b"b\n" + lines[2:], lines + b"c\n") == b"b\n" + lines[2:] + b"c\n"
+    with pytest.raises(ConflictError):
+        merge("x.md", lines, b"b\n" + lines, b"c\n" + lines[4:] + b"d\n")
 
 
 def test_a_full_disk_changes_nothing_and_says_so(root: Path, tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ const hunk = (p, why) => p.in(`.kos-hunk:has(.kos-hunk-head:has-text("${why}"))`
 const applied = p => p.page.waitForSelector('.kos-proposal[data-status="applied"]');
 
 check("the words of an update stand in the note of the day before the model has said anything", async t => {
-  const w = await t.world(slow);
+  const w = await t.world({ ollama: { ...slow.ollama, "load-seconds": 3 } });
   const p = await t.open(w, { note: HOME });
   await file(w);
   const said = words();
