@@ -17,7 +17,7 @@ from context.scan import heading_paths
 _LIST_ITEM = re.compile(r"[ \t]*(?:[-*+]|\d{1,9}[.)])[ \t]")
 _RULE = re.compile(r" {0,3}(?:=+|-+)[ \t]*")
 _DONE_TODAY = "✅"
-_BLOCK_ID = re.compile(r"[ \t]+\^[A-Za-z0-9-]{1,100}[ \t]*$")
+BLOCK_ID = re.compile(r"[ \t]+\^[A-Za-z0-9-]{1,100}[ \t]*$")
 _NAME = re.compile(r"[^\s:#\[\]{},&*!|>'\"%@`-][^:#\[\]{},\n\r\t]{0,99}")
 
 
@@ -259,7 +259,7 @@ class Draft:
         box = line.index("[") + 1
         begin, end, done = box, box + 1, ""
         if day is not None:
-            end = len(line) - (len(found[0]) if (found := _BLOCK_ID.search(line)) else 0)
+            end = len(line) - (len(found[0]) if (found := BLOCK_ID.search(line)) else 0)
             done = f" {_DONE_TODAY} {day.isoformat()}"
         if following:
             begin, following = 0, following + self.line_end

@@ -216,37 +216,34 @@ class Journal:
             UnknownEditError: its history is gone.
         """
         done = {write.path: write.before for write in self._record(edit.id).writes} if edit.chosen else None
-        edit = replace(edit, changes=tuple(self._shown(edit, change, done) for change in edit.changes))
-        return edit.as_dict() | {"diff": "".join(self._diff(edit, change, done) for change in edit.changes)}
+        seen = [self._seen(edit, change, done) for change in edit.changes]
+        edit = replace(edit, changes=tuple(change for change, _ in seen))
+        return edit.as_dict() | {"diff": "".join(text for _, text in seen)}
 
-    def _shown(self, edit: Edit, change: Change, done: Mapping[str, bytes | None] | None) -> Change:
-        """A change for the note as it is, or was before it was applied; as it was made where it does not fit."""
-        with contextlib.suppress(StaleError, PlaceError, OSError):
-            return self._fitting(edit.id, change, self._text(change, done))
-        return change
+    def _seen(self, edit: Edit, change: Change, done: Mapping[str, bytes | None] | None) -> tuple[Change, str]:
+        """A change for its note, as it was made where it does not fit, and its diff.
 
-    def _text(self, change: Change, done: Mapping[str, bytes | None] | None) -> bytes | None:
-        """The note of a change as it is; `done` holds the texts from before an edit that was applied.
-
-        Raises:
-            PlaceError, OSError: it cannot be read.
+        Args:
+            edit: whose change it is.
+            change: of one note.
+            done: the notes before an edit that was applied; None for one that was not: the notes as they are count.
         """
-        if done is not None:
-            return done.get(change.path)
-        return self._disk.read(check_place(self.root, change.path, new=not change.base))
-
-    def _diff(self, edit: Edit, change: Change, done: Mapping[str, bytes | None] | None) -> str:
-        """The diff of one note; `done` holds the texts from before an edit that was applied."""
         if done is not None and change.path not in done:
-            return ""
-        wanted = change if done is None else change.choose(edit.chosen)
+            return change, ""
+        fitting, wanted = change, change if done is None else change.choose(edit.chosen)
         try:
-            text = self._text(change, done)
-            fitting = self._fitting(edit.id, wanted, text)
-            fitting.apply(text)
+            text = (
+                self._disk.read(check_place(self.root, change.path, new=not change.base))
+                if done is None
+                else done[change.path]
+            )
+            with contextlib.suppress(StaleError):  # some of its hunks alone may fit
+                fitting = self._fitting(edit.id, change, text)
+            wanted = self._fitting(edit.id, fitting if done is None else fitting.choose(edit.chosen), text)
+            wanted.apply(text)
         except (StaleError, PlaceError, OSError):
-            return diff.of_strays(change.path, wanted.hunks)
-        return diff.of_hunks(change.path, text, fitting.hunks)
+            return fitting, diff.of_strays(change.path, wanted.hunks)
+        return fitting, diff.of_hunks(change.path, text, wanted.hunks)
 
     def apply(self, identity: str, hunks: Sequence[str] | None = None, *, confirm: bool = False) -> Edit:
         """Apply an edit, or some of its hunks: all notes change or none does.

@@ -1,9 +1,11 @@
 """Recurring tasks: the line that comes next when one is ticked, as the Tasks plugin makes it."""
 
-import calendar
 import re
 from datetime import date, timedelta
 
+from commands.edits import BLOCK_ID
+from context.calendar import WEEKDAYS
+from context.dates import moved
 from context.scan import DATE_FIELDS, Task
 
 _RULE = re.compile(
@@ -11,10 +13,9 @@ _RULE = re.compile(
     r"|every\s+(?P<weekday>[a-z]+day)(?P<late>\s+when\s+done)?",
     re.IGNORECASE,
 )
-_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_DAYS = [name.lower() for name in WEEKDAYS]
 _SATURDAY = 5
 _BOX = re.compile(r"\[.\]")
-_BLOCK_ID = re.compile(r"[ \t]+\^[A-Za-z0-9-]{1,100}[ \t]*$")
 # What belongs to one task alone: the day it was made, its id, what it waits for, what happens on completion.
 _OWN = re.compile(r"🆔|⛔|🏁|➕|\[(?:id|dependsOn|onCompletion|created)::")
 
@@ -43,16 +44,16 @@ def next_line(line: str, task: Task, today: date) -> str | None:
         then = _after(today if rule["done"] or rule["late"] else before, rule)
         if then is None:
             return None
-        moved = then - before
+        step = then - before
         for name in ("due", "scheduled", "starts"):
             found = DATE_FIELDS[name].search(line)
             if found is not None:
                 group = found.lastindex or 0
-                day = date.fromisoformat(found[group]) + moved
+                day = date.fromisoformat(found[group]) + step
                 line = f"{line[: found.start(group)]}{day.isoformat()}{line[found.end(group) :]}"
     except (ValueError, OverflowError):
         return None
-    return _BOX.sub("[ ]", _BLOCK_ID.sub("", line), count=1)
+    return _BOX.sub("[ ]", BLOCK_ID.sub("", line), count=1)
 
 
 def _after(day: date, rule: re.Match[str]) -> date | None:
@@ -66,16 +67,4 @@ def _after(day: date, rule: re.Match[str]) -> date | None:
         if name not in _DAYS or count > 1 or (rule["unit"] or "week").lower() != "week":
             return None
         return day + timedelta((_DAYS.index(name) - day.weekday() - 1) % 7 + 1)
-    if not count:
-        return None
-    match rule["unit"].lower():
-        case "day":
-            return day + timedelta(count)
-        case "week":
-            return day + timedelta(7 * count)
-        case "month":
-            months = day.year * 12 + day.month - 1 + count
-        case _:
-            months = (day.year + count) * 12 + day.month - 1
-    year, month = divmod(months, 12)
-    return date(year, month + 1, min(day.day, calendar.monthrange(year, month + 1)[1]))
+    return moved(day, rule["unit"].lower(), count) if count else None

@@ -153,7 +153,12 @@ def _number(said: str | None) -> int:
     return int(key) if key.isdecimal() else _COUNTS.get(key) or _MONTHS[key[:3]]
 
 
-def _moved(day: date, unit: str, count: int) -> date:
+def moved(day: date, unit: str, count: int) -> date:
+    """A day so many units on: "day", "week", "month" or "year"; where a month has no such day, its last one.
+
+    Raises:
+        ValueError, OverflowError: there is no such year.
+    """
     if unit in {"day", "week"}:
         return day + timedelta(count * (7 if unit == "week" else 1))
     year, month = divmod(day.year * 12 + day.month - 1 + count * (12 if unit == "year" else 1), 12)
@@ -164,7 +169,7 @@ def _whole(day: date, unit: str) -> _Days:
     """The day, or the week, month or year that holds it."""
     begins = {"day": day, "week": day - timedelta(day.weekday()), "month": day.replace(day=1)}
     first = begins.get(unit) or day.replace(month=1, day=1)
-    return first, _moved(first, unit, 1) - timedelta(1)
+    return first, moved(first, unit, 1) - timedelta(1)
 
 
 # Readers: the groups of a match, and today → days. ValueError or OverflowError: there are none.
@@ -188,12 +193,12 @@ def _weekend(groups: _Groups, today: date) -> _Days:
 
 def _period(groups: _Groups, today: date) -> _Days:
     unit = _UNITS[_key(groups["unit"])[0]]
-    return _part(groups, _whole(_moved(today, unit, _turn(groups) or 0), unit))
+    return _part(groups, _whole(moved(today, unit, _turn(groups) or 0), unit))
 
 
 def _ago(groups: _Groups, today: date) -> _Days:
     unit, count = _UNITS[_key(groups["unit"])[0]], _number(groups["number"])
-    day = _moved(today, unit, count if groups.get("ahead") else -count)
+    day = moved(today, unit, count if groups.get("ahead") else -count)
     if groups.get("weekday"):  # the nearest to that day
         ahead = _WEEKDAYS[_key(groups["weekday"])[:2]] - day.weekday()
         return _whole(day + timedelta((ahead + 3) % 7 - 3), "day")
@@ -202,7 +207,7 @@ def _ago(groups: _Groups, today: date) -> _Days:
 
 def _stretch(groups: _Groups, today: date) -> _Days:
     count = (_turn(groups) or 0) * _number(groups.get("number") or "a")
-    far = _moved(today, _UNITS[_key(groups["unit"])[0]], count)
+    far = moved(today, _UNITS[_key(groups["unit"])[0]], count)
     return min(far, today), max(far, today)
 
 
